@@ -1,0 +1,123 @@
+"""Parse options and set up logging once, at start; everything else gets values through constructors."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+
+from oslo_config import cfg
+from oslo_log import log as oslo_log
+
+Options = Mapping[str, Sequence[cfg.Opt]]
+
+COMMON: Options = {
+    "DEFAULT": (
+        cfg.HostAddressOpt("my_ip", default="127.0.0.1", help="Address of this host that other hosts can reach."),
+        cfg.StrOpt(
+            "host",
+            default=socket.gethostname(),
+            sample_default="<hostname>",
+            help="Name of this host in the services table, in RPC and in connectors. "
+            "Changing it orphans what belongs to the old name.",
+        ),
+        cfg.StrOpt(
+            "state_path",
+            default="/var/lib/$project",
+            sample_default="/var/lib/nova-lite or /var/lib/cinder-lite",
+            help="Directory for files that must survive a restart.",
+        ),
+        cfg.IntOpt("report_interval", default=10, min=1, help="Seconds between two heartbeats of a service."),
+        cfg.IntOpt(
+            "service_down_time",
+            default=60,
+            min=1,
+            help="A service whose last heartbeat is older than this many seconds is down.",
+        ),
+        cfg.IntOpt(
+            "graceful_shutdown_timeout",
+            default=60,
+            min=1,
+            help="Seconds that work in hand gets to finish after SIGTERM.",
+        ),
+        cfg.IntOpt(
+            "rpc_workers",
+            default=16,
+            min=1,
+            help="Threads that run RPC requests in this daemon; more requests wait in the queue.",
+        ),
+    ),
+    "api": (
+        cfg.HostAddressOpt("listen", default="127.0.0.1", help="Address the API listens on."),
+        cfg.PortOpt(
+            "port",
+            default=0,
+            sample_default="8774 for nova-lite, 8776 for cinder-lite",
+            help="Port the API listens on.",
+        ),
+        cfg.IntOpt("threads", default=16, min=1, help="Threads that serve requests."),
+        cfg.IntOpt("max_limit", default=1000, min=1, help="Longest page of a list."),
+        cfg.IntOpt(
+            "max_request_body_size",
+            default=114688,
+            min=1024,
+            help="Largest request body in bytes; a longer one is answered 413.",
+        ),
+        cfg.StrOpt("noauth_project", default="demo", help="Project of a request that names none."),
+        cfg.BoolOpt(
+            "allow_noauth_on_network",
+            default=False,
+            help="Serve without authentication on an address other than loopback. "
+            "Anyone who can reach the port is then admin.",
+        ),
+    ),
+    "database": (
+        cfg.StrOpt(
+            "connection",
+            secret=True,
+            default="sqlite:///$state_path/$project.sqlite",
+            help="SQLAlchemy URL: sqlite:///PATH or mysql+pymysql://USER:PASSWORD@HOST/NAME?charset=utf8mb4.",
+        ),
+        cfg.IntOpt("pool_size", default=20, min=1, help="Most connections this daemon holds open."),
+    ),
+    "service_auth": (
+        cfg.StrOpt(
+            "secret_file",
+            default="",
+            help="File (0600) with the secret by which nova-lite and cinder-lite know each other. "
+            "Empty: no caller is taken for a service.",
+        ),
+    ),
+}
+QUIET = "amqp oslo.messaging oslo_messaging sqlalchemy alembic urllib3 keystoneauth stevedore taskflow waitress kombu"
+
+
+def load(
+    project: str, prog: str, options: Iterable[Options], argv: Sequence[str], *, logs: bool = True
+) -> cfg.ConfigOpts:
+    """Options from the command line (`--config-file`), the files and the defaults, with logging set up.
+
+    Raises SystemExit with a usage text for a bad command line, and oslo.config's own errors (which name the option)
+    for a bad value.
+    """
+    conf = cfg.ConfigOpts()
+    register(conf, [COMMON, *options])
+    oslo_log.register_options(conf)
+    conf(list(argv), project=project, prog=prog)
+    if logs:
+        oslo_log.set_defaults(default_log_levels=[f"{name}=WARNING" for name in QUIET.split()])
+        oslo_log.setup(conf, prog)
+        logging.captureWarnings(True)
+    return conf
+
+
+def register(conf: cfg.ConfigOpts, options: Iterable[Options]) -> None:
+    """Add the options, group by group."""
+    for groups in options:
+        for group, opts in groups.items():
+            conf.register_opts(opts, group=None if group == "DEFAULT" else group)
+
+
+def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
+    """The common options, for oslo-config-generator."""
+    return [(group, opts) for group, opts in COMMON.items()]

@@ -1,0 +1,170 @@
+"""RPC over oslo.messaging: the only module, beside the services' rpcapi modules, that knows the bus.
+
+A call has a time limit and tells it to the other side, which refuses work that nobody waits for any more. Errors of
+the allowed modules come back as themselves; the bus being down becomes errors.Unavailable, no answer errors.Timeout.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import oslo_messaging
+from oslo_config import cfg
+from oslo_messaging._metrics import client as messaging_metrics
+from oslo_messaging._tracing import client as messaging_tracing
+from oslo_messaging.rpc import dispatcher as rpc_dispatcher
+
+from lite_common import context, errors
+
+LOG = logging.getLogger(__name__)
+
+# Attempts to hand a message to the broker before the caller is told that it is down.
+SEND_RETRIES = 1
+
+
+class Bus:
+    """The connection of one daemon to RabbitMQ (or to the in-process bus, `transport_url = fake://`).
+
+    Nothing is connected before first use, so a daemon starts without the broker and finds it later.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, error_modules: Sequence[str] = ()) -> None:
+        # oslo.messaging reads these two groups from the configuration it is given but registers them on its global
+        # one only, and names them in no public list; hence the private modules.
+        conf.register_opts(messaging_metrics.oslo_messaging_metrics, group="oslo_messaging_metrics")
+        conf.register_opts(messaging_tracing.oslo_messaging_tracing, group="oslo_messaging_tracing")
+        self.transport = oslo_messaging.get_rpc_transport(
+            conf, allowed_remote_exmods=["lite_common.errors", *error_modules]
+        )
+        self.timeout = float(conf.rpc_response_timeout)
+
+    def client(self, topic: str, version: str = "1.0") -> Client:
+        """A client of the servers that listen on `topic`."""
+        return Client(self, topic, version)
+
+    def server(self, topic: str, host: str, endpoint: object, workers: int = 16) -> Server:
+        """A server that runs the public methods of `endpoint` for messages to `topic` and to `topic`.`host`."""
+        return Server(self, topic, host, endpoint, workers)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.transport.cleanup()
+
+
+class Client:
+    """Calls and casts to one topic."""
+
+    def __init__(self, bus: Bus, topic: str, version: str) -> None:
+        self._bus = bus
+        self._topic = topic
+        self._client = oslo_messaging.get_rpc_client(
+            bus.transport,
+            oslo_messaging.Target(topic=topic, version=version),
+            serializer=_ContextSerializer(),
+        )
+
+    def call(
+        self,
+        ctx: context.RequestContext,
+        method: str,
+        *,
+        server: str | None = None,
+        timeout: float | None = None,
+        **arguments: Any,
+    ) -> Any:
+        """What `method` returned over there, waiting `timeout` seconds (default: rpc_response_timeout).
+
+        Raises the remote error itself, errors.Timeout when no answer came, errors.Unavailable when the bus is down.
+        """
+        limit = timeout or self._bus.timeout
+        prepared = self._client.prepare(server=server, timeout=limit, retry=SEND_RETRIES)
+        where = f"{self._topic}.{server}" if server else self._topic
+        try:
+            return prepared.call(_with_deadline(ctx, time.time() + limit), method, **arguments)
+        except oslo_messaging.MessagingTimeout as err:
+            raise errors.Timeout(
+                f"{where} did not answer {method} within {limit:.0f} s. Check that the service runs there "
+                "(`nlite service-list`) and that it reaches RabbitMQ."
+            ) from err
+        except oslo_messaging.MessageDeliveryFailure as err:
+            raise _bus_down(where, method) from err
+        except oslo_messaging.RemoteError as err:
+            raise errors.BackendError(f"{where} failed in {method}: {err.exc_type}: {err.value}") from err
+
+    def cast(
+        self,
+        ctx: context.RequestContext,
+        method: str,
+        *,
+        server: str | None = None,
+        fanout: bool = False,
+        **arguments: Any,
+    ) -> None:
+        """Hand the message to the bus and return. Raises errors.Unavailable when the bus did not take it."""
+        prepared = self._client.prepare(server=server, fanout=fanout or None, retry=SEND_RETRIES)
+        try:
+            prepared.cast(ctx, method, **arguments)
+        except oslo_messaging.MessageDeliveryFailure as err:
+            raise _bus_down(f"{self._topic}.{server}" if server else self._topic, method) from err
+
+
+class Server:
+    """A part of a daemon: takes messages and runs them on a bounded pool of threads."""
+
+    def __init__(self, bus: Bus, topic: str, host: str, endpoint: object, workers: int) -> None:
+        self._server = oslo_messaging.RPCServer(
+            bus.transport,
+            oslo_messaging.Target(topic=topic, server=host),
+            _Dispatcher([endpoint], _ContextSerializer()),
+            executor="threading",
+        )
+        self._workers = workers
+
+    def start(self) -> None:
+        """Begin to take messages."""
+        self._server.start(override_pool_size=self._workers)
+
+    def stop(self, timeout: float) -> None:
+        """Take no more messages and let those in hand finish."""
+        self._server.stop()
+        try:
+            self._server.wait(timeout=timeout)
+        except Exception as err:  # noqa: BLE001 - last frame of the part; the type is private to oslo.messaging
+            LOG.warning("messages still in work after %.0f s are abandoned: %s", timeout, err)
+
+
+class _Dispatcher(rpc_dispatcher.RPCDispatcher):
+    """Refuses what nobody waits for, and keeps refusals (as opposed to bugs) out of the log as tracebacks."""
+
+    def dispatch(self, incoming: Any) -> Any:
+        deadline = incoming.ctxt.get("deadline")
+        try:
+            if deadline is not None and time.time() > deadline:
+                method = incoming.message.get("method")
+                raise errors.Timeout(f"{method} was asked for too long ago; the caller has given up. Nothing was done.")
+            return super().dispatch(incoming)
+        except errors.LiteError as err:
+            LOG.info("refused %s: %s", incoming.message.get("method"), err.message)
+            raise rpc_dispatcher.ExpectedException() from err
+
+
+class _ContextSerializer(oslo_messaging.NoOpSerializer):
+    def serialize_context(self, ctxt: context.RequestContext) -> dict[str, Any]:
+        return ctxt.to_dict()
+
+    def deserialize_context(self, ctxt: dict[str, Any]) -> context.RequestContext:
+        return context.RequestContext.from_dict(ctxt)
+
+
+def _with_deadline(ctx: context.RequestContext, deadline: float) -> context.RequestContext:
+    return context.RequestContext.from_dict(ctx.to_dict() | {"deadline": deadline}, overwrite=False)
+
+
+def _bus_down(where: str, method: str) -> errors.Unavailable:
+    return errors.Unavailable(
+        f"RabbitMQ did not take the message {method} for {where}; nothing was handed over. "
+        "Check that RabbitMQ runs and that transport_url is right."
+    )

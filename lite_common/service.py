@@ -1,0 +1,164 @@
+"""Run a daemon on plain threads: start its parts, wait for a signal, stop them in reverse, finish work in hand.
+
+oslo.service's threading launcher forks a worker under a master process; five daemons would then be ten processes.
+One process per daemon is what the memory budget allows, so the launcher here is the few lines that remain.
+See docs/adr/0002-threads-and-one-process-per-daemon.md.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+LOG = logging.getLogger(__name__)
+
+
+class _Refuse(importlib.abc.MetaPathFinder):
+    """Makes `import eventlet` fail as if it were not installed."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname.partition(".")[0] in ("eventlet", "greenlet_eventlet"):
+            raise ModuleNotFoundError(f"{fullname} is blocked: this program runs on plain threads", name=fullname)
+        return None
+
+
+def no_eventlet() -> None:
+    """Block eventlet for this process. The first act of every daemon, before any OpenStack library is imported.
+
+    Raises RuntimeError when it is already loaded, because patched modules cannot be told from real ones then.
+    """
+    if "eventlet" in sys.modules:
+        raise RuntimeError("eventlet was imported before no_eventlet() was called")
+    if not any(isinstance(finder, _Refuse) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Refuse())
+    # oslo.service picks its backend once; say threads before a library asks for one.
+    from oslo_service import backend
+
+    backend.init_backend(backend.BackendType.THREADING)
+
+
+class Part(Protocol):
+    """Something a daemon runs: an RPC server, a WSGI server, a periodic task."""
+
+    def start(self) -> None:
+        """Begin; return when ready to work. Raises when it cannot."""
+
+    def stop(self, timeout: float) -> None:
+        """Take no new work, finish what is in hand within `timeout` seconds, let go of resources. Never raises."""
+
+
+class Service:
+    """The parts of one daemon in start order; they stop in reverse order."""
+
+    def __init__(self, name: str, parts: Sequence[Part], *, stop_timeout: float = 60) -> None:
+        self.name = name
+        self.parts = list(parts)
+        self.stop_timeout = stop_timeout
+        self._started: list[Part] = []
+
+    def start(self) -> None:
+        """Start all parts, or none: a part that fails stops those before it and its error goes up."""
+        try:
+            for part in self.parts:
+                part.start()
+                self._started.append(part)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop what was started, last first, within the stop timeout for all together."""
+        end = time.monotonic() + self.stop_timeout
+        while self._started:
+            part = self._started.pop()
+            part.stop(max(1.0, end - time.monotonic()))
+
+
+def run(service: Service) -> int:
+    """Start `service`, serve until SIGTERM or SIGINT, stop it gracefully; a second signal ends at once.
+
+    Returns the exit code: 0 after a clean stop, 1 when the start failed (the log says why).
+    """
+    wake, stopping = threading.Event(), threading.Event()
+
+    def on_signal(number: int, frame: types.FrameType | None) -> None:
+        if stopping.is_set():
+            os._exit(128 + number)
+        stopping.set()
+        wake.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    LOG.info("%s is starting", service.name)
+    try:
+        service.start()
+    except Exception:  # outermost frame of the daemon
+        LOG.exception("%s could not start", service.name)
+        return 1
+    notify("READY=1")
+    LOG.info("%s is ready", service.name)
+    # A bare wait() would not let Python run the signal handler on every platform.
+    while not wake.wait(1.0):
+        pass
+    notify("STOPPING=1")
+    LOG.info("%s is stopping; work in hand gets %d s", service.name, service.stop_timeout)
+    service.stop()
+    LOG.info("%s has stopped", service.name)
+    return 0
+
+
+def notify(state: str) -> None:
+    """Tell systemd (Type=notify) what state the daemon is in; without systemd nothing happens. See sd_notify(3)."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)
+
+
+class Periodic:
+    """Calls `work` every `interval` seconds on a thread of its own; an error is logged and the next turn comes.
+
+    With `at_start` the first call is made by start() itself, and its error stops the daemon from starting.
+    """
+
+    def __init__(self, name: str, interval: float, work: Callable[[], None], *, at_start: bool = False) -> None:
+        self.name = name
+        self.interval = interval
+        self.work = work
+        self.at_start = at_start
+        self._halt = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin the turns."""
+        if self.at_start:
+            self.work()
+        self._halt.clear()
+        self._thread = threading.Thread(target=self._loop, name=f"periodic-{self.name}", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """End after the current turn."""
+        self._halt.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _loop(self) -> None:
+        while not self._halt.wait(self.interval):
+            try:
+                self.work()
+            except Exception:  # outermost frame of the thread
+                LOG.exception("periodic task %s failed; next try in %s s", self.name, self.interval)

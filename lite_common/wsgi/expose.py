@@ -1,0 +1,193 @@
+"""Turn a method of a controller into an HTTP operation: version bounds, body and query validation, JSON out.
+
+A handler gets an `ApiRequest` and the path's arguments and returns plain data (or a Reply); it never sees HTTP
+objects, and raises errors of `lite_common.errors`.
+"""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib import parse
+
+import jsonschema
+import orjson
+import pecan
+import webob
+
+from lite_common import context, errors
+from lite_common.wsgi import microversion
+
+Schema = Mapping[str, Any]
+T = TypeVar("T")
+
+READABLE = ("", "application/json", "text/plain")
+
+
+@dataclass(frozen=True)
+class ApiRequest:
+    """One request as a handler sees it.
+
+    `body` is the decoded and validated JSON body (None for an operation without one), `query` the query string's
+    values by name, `base_url` scheme, host and version prefix without a slash at the end, `path_url` the URL without
+    the query string.
+    """
+
+    context: context.RequestContext
+    version: microversion.Version
+    body: Any
+    query: dict[str, list[str]]
+    base_url: str
+    path_url: str
+
+    def at_least(self, version: str) -> bool:
+        """Whether the client asked for this microversion or a later one."""
+        return self.version >= microversion.parse(version)
+
+    def value(self, name: str) -> str | None:
+        """The last value of a query parameter, or None."""
+        values = self.query.get(name)
+        return values[-1] if values else None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer that is more than data with the operation's usual status. `body` None sends no body."""
+
+    body: Any = None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def expose(
+    *,
+    status: int = 200,
+    body: Schema | Mapping[str, Schema] | None = None,
+    query: Schema | Mapping[str, Schema] | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    media_types: tuple[str, ...] = (),
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make `method(self, request, *path_arguments)` an operation.
+
+    `status` is the usual success code. `body` and `query` are JSON schemas, or schemas by the microversion from which
+    they hold (`{"2.1": ..., "2.49": ...}`); a query schema sees each parameter as a list of strings, and parameters it
+    does not name are dropped unless it forbids additional ones. Outside `since`..`until` the operation does not exist
+    (404). Without a `body` schema a body is not read.
+    """
+    bodies, queries = _by_version(body), _by_version(query)
+    first = microversion.parse(since) if since else None
+    last = microversion.parse(until) if until else None
+
+    def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
+        @pecan.expose(content_type="application/json")
+        @functools.wraps(method)
+        def operation(self: Any, *arguments: str) -> webob.Response:
+            raw = pecan.request
+            version = raw.environ["lite.version"]
+            if (first and version < first) or (last and version > last):
+                raise errors.NotFound()
+            request = ApiRequest(
+                context=raw.environ["lite.context"],
+                version=version,
+                body=_read_body(raw.environ, _pick(bodies, version), media_types) if bodies else None,
+                query=_read_query(raw.environ.get("QUERY_STRING", ""), _pick(queries, version)),
+                base_url=raw.environ["lite.base_url"],
+                path_url=raw.path_url,
+            )
+            return _respond(method(self, request, *arguments), status)
+
+        # functools.wraps would show Pecan the handler's own signature; it must pass the path's arguments through.
+        del operation.__wrapped__
+        pecan.util._cfg(operation)["argspec"] = pecan.util.getargspec(operation)
+        return operation
+
+    return decorate
+
+
+def page_links(request: ApiRequest, key: str, items: list[Any], limit: int | None) -> list[dict[str, str]]:
+    """The `next` link for a full page of `items` (each with an `id`), or an empty list."""
+    if not limit or len(items) < limit:
+        return []
+    query = {name: values for name, values in request.query.items() if name != key} | {key: [items[-1]["id"]]}
+    return [{"rel": "next", "href": f"{request.path_url}?{parse.urlencode(query, doseq=True)}"}]
+
+
+def _respond(result: Any, status: int) -> webob.Response:
+    reply = result if isinstance(result, Reply) else Reply(result)
+    response = webob.Response(status=reply.status or status, content_type="application/json", charset="UTF-8")
+    if reply.body is not None:
+        response.body = orjson.dumps(reply.body)
+    else:
+        response.content_type = None
+    response.headers.update(reply.headers)
+    return response
+
+
+def _read_body(
+    environ: dict[str, Any], validator: jsonschema.Draft202012Validator | None, media: tuple[str, ...]
+) -> Any:
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if kind not in READABLE + media:
+        raise errors.UnsupportedMediaType()
+    raw = environ["lite.body"]
+    try:
+        decoded = orjson.loads(raw)
+    except orjson.JSONDecodeError as err:
+        raise errors.Invalid("Malformed request body") from err
+    if not isinstance(decoded, dict):
+        raise errors.Invalid("Malformed request body")
+    if validator is not None:
+        _refuse(next(iter(validator.iter_errors(decoded)), None), "field/attribute")
+    return decoded
+
+
+def _read_query(text: str, validator: jsonschema.Draft202012Validator | None) -> dict[str, list[str]]:
+    found = parse.parse_qs(text, keep_blank_values=True, errors="replace", max_num_fields=200) if text else {}
+    if validator is not None:
+        _refuse(next(iter(validator.iter_errors(found)), None), "query parameters")
+    return found
+
+
+def _refuse(problem: jsonschema.ValidationError | None, what: str) -> None:
+    if problem is None:
+        return
+    if problem.path:
+        names = [part for part in problem.path if isinstance(part, str)]
+        raise errors.Invalid(
+            f"Invalid input for {what} {names[-1] if names else problem.path[0]}. "
+            f"Value: {problem.instance}. {problem.message}"
+        )
+    raise errors.Invalid(problem.message)
+
+
+FORMATS = jsonschema.FormatChecker(formats=())
+
+
+@FORMATS.checks("uuid")
+def is_uuid(value: Any) -> bool:
+    """Whether the text reads as a UUID, with or without dashes."""
+    try:
+        return not isinstance(value, str) or str(uuid.UUID(value)).replace("-", "") == value.replace("-", "").lower()
+    except ValueError:
+        return False
+
+
+def _by_version(
+    schemas: Schema | Mapping[str, Schema] | None,
+) -> list[tuple[microversion.Version, jsonschema.Draft202012Validator]]:
+    if schemas is None:
+        return []
+    by_version = schemas if all(key[:1].isdigit() for key in schemas) else {"0.0": schemas}
+    made = [
+        (microversion.parse(key), jsonschema.Draft202012Validator(schema, format_checker=FORMATS))
+        for key, schema in by_version.items()
+    ]
+    return sorted(made, key=lambda pair: pair[0], reverse=True)
+
+
+def _pick(pairs: list[tuple[microversion.Version, T]], version: microversion.Version) -> T | None:
+    return next((found for first, found in pairs if first <= version), None)

@@ -1,0 +1,136 @@
+"""One written table of method and path per service, served by a Pecan application.
+
+Pecan finds controllers by attribute names; here its `_route` hook asks the table instead, so that a reader (and a
+test) sees the whole API on one page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pecan
+
+from lite_common import errors
+
+Handler = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Route:
+    """`method` and `path` (segments in braces are handed to the handler in order, as text)."""
+
+    method: str
+    path: str
+    handler: Handler
+
+
+@dataclass(frozen=True)
+class Match:
+    """What the table says of a request: the handler and its path arguments, or the error to answer with."""
+
+    handler: Handler | None = None
+    arguments: tuple[str, ...] = ()
+    project_id: str | None = None
+    versioned: bool = False
+    error: errors.LiteError | None = None
+
+
+@dataclass
+class _Node:
+    fixed: dict[str, _Node] = field(default_factory=dict)
+    variable: _Node | None = None
+    handlers: dict[str, Handler] = field(default_factory=dict)
+
+    def add(self, segments: Sequence[str], method: str, handler: Handler) -> None:
+        node = self
+        for segment in segments:
+            if segment.startswith("{"):
+                node.variable = node.variable or _Node()
+                node = node.variable
+            else:
+                node = node.fixed.setdefault(segment, _Node())
+        if method in node.handlers:
+            raise ValueError(f"{method} {'/'.join(segments)} stands twice in the table")
+        node.handlers[method] = handler
+
+    def find(self, segments: Sequence[str]) -> tuple[_Node, tuple[str, ...]] | None:
+        if not segments:
+            return (self, ()) if self.handlers else None
+        child = self.fixed.get(segments[0])
+        found = child.find(segments[1:]) if child else None
+        if found is None and self.variable is not None and segments[0]:
+            below = self.variable.find(segments[1:])
+            found = (below[0], (segments[0], *below[1])) if below else None
+        return found
+
+
+class Router:
+    """Finds the handler for a request.
+
+    `roots` are routes by their full path; `prefixes` maps a version prefix (`/v3`) to routes below it, each of which
+    may also be asked for with a project id between prefix and path.
+    """
+
+    def __init__(
+        self,
+        roots: Iterable[Route],
+        prefixes: dict[str, Sequence[Route]],
+        project_id_pattern: str = r"[0-9a-zA-Z_-]{1,64}",
+    ) -> None:
+        self._roots = _Node()
+        for route in roots:
+            self._roots.add(_segments(route.path), route.method, route.handler)
+        self._trees: dict[str, _Node] = {}
+        for prefix, routes in prefixes.items():
+            tree = self._trees[prefix.strip("/")] = _Node()
+            for route in routes:
+                tree.add(_segments(route.path), route.method, route.handler)
+        self._project_id = re.compile(project_id_pattern)
+
+    def match(self, method: str, path: str) -> Match:
+        """What to do with the request; never raises: an unknown path or method is an `error` in the match."""
+        segments = _segments(path)
+        found = self._roots.find(segments)
+        if found:
+            return _pick(found, method, None, False)
+        tree = self._trees.get(segments[0]) if segments else None
+        if tree is None:
+            return Match(error=errors.NotFound())
+        found = tree.find(segments[1:])
+        if found:
+            return _pick(found, method, None, True)
+        if len(segments) > 1 and self._project_id.fullmatch(segments[1]):
+            found = tree.find(segments[2:])
+            if found:
+                return _pick(found, method, segments[1], True)
+        return Match(error=errors.NotFound(), versioned=True)
+
+
+def _pick(found: tuple[_Node, tuple[str, ...]], method: str, project_id: str | None, versioned: bool) -> Match:
+    node, arguments = found
+    handler = node.handlers.get(method) or (node.handlers.get("GET") if method == "HEAD" else None)
+    error = None if handler else errors.MethodNotAllowed()
+    return Match(handler, arguments, project_id, versioned, error)
+
+
+def _segments(path: str) -> list[str]:
+    return [segment for segment in path.strip("/").split("/") if segment]
+
+
+class _Root:
+    """Pecan's root controller: hands every request to the handler that the pipeline found for it."""
+
+    @pecan.expose()
+    def _route(self, remainder: Sequence[str], request: Any) -> tuple[Handler, list[str]]:
+        match: Match = request.environ["lite.match"]
+        if match.error is not None:
+            raise match.error
+        return cast(Handler, match.handler), list(match.arguments)
+
+
+def application() -> Any:
+    """The Pecan application; it serves requests for which the pipeline has put a Match into the environment."""
+    return pecan.Pecan(_Root(), default_renderer="json", guess_content_type_from_ext=False, force_canonical=False)

@@ -1,0 +1,73 @@
+"""The HTTP server of a daemon: waitress, which is pure Python, threaded and one process."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import waitress.server
+
+from lite_common import errors
+
+LOG = logging.getLogger(__name__)
+
+
+class HttpServer:
+    """A part of a daemon that serves a WSGI application on one address with a pool of threads."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]], listen: str, port: int, threads: int) -> None:
+        self._app = app
+        self._listen = listen
+        self._port = port
+        self._threads = threads
+        self._server: Any = None
+        self._loop: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on (of use when 0 was asked for)."""
+        return int(self._server.effective_port) if self._server else self._port
+
+    def start(self) -> None:
+        """Listen and serve. Raises errors.Conflict, which names the address, when it cannot be listened on."""
+        sock = socket.socket(socket.AF_INET6 if ":" in self._listen else socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((self._listen, self._port))
+        except OSError as err:
+            sock.close()
+            raise errors.Conflict(
+                f"Cannot listen on {self._listen} port {self._port}: {err.strerror}. "
+                "Stop what uses the port or set another in [api] port."
+            ) from err
+        self._server = waitress.server.create_server(
+            self._app,
+            sockets=[sock],
+            threads=self._threads,
+            connection_limit=1000,
+            channel_timeout=120,
+            clear_untrusted_proxy_headers=True,
+            ident="",
+        )
+        self._loop = threading.Thread(target=self._server.run, name="http", daemon=True)
+        self._loop.start()
+        LOG.info("listening on %s port %d", self._listen, self.port)
+
+    def stop(self, timeout: float) -> None:
+        """Take no new connections, let requests in work finish and be answered, close."""
+        if self._server is None:
+            return
+        end = time.monotonic() + timeout
+        # The listening socket stays until the end: closing it under the loop's feet would break requests in work.
+        self._server.accepting = False
+        dispatcher = self._server.task_dispatcher
+        while time.monotonic() < end and (dispatcher.active_count or dispatcher.queue):
+            time.sleep(0.02)
+        dispatcher.shutdown(cancel_pending=True, timeout=max(0.1, end - time.monotonic()))
+        self._server.close()
+        if self._loop is not None:
+            self._loop.join(max(0.1, end - time.monotonic()))
