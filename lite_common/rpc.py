@@ -16,6 +16,7 @@ from oslo_config import cfg
 from oslo_messaging._metrics import client as messaging_metrics
 from oslo_messaging._tracing import client as messaging_tracing
 from oslo_messaging.rpc import dispatcher as rpc_dispatcher
+from oslo_messaging.rpc import server as rpc_server
 
 from lite_common import context, errors
 
@@ -39,7 +40,7 @@ class Bus:
         self.transport = oslo_messaging.get_rpc_transport(
             conf, allowed_remote_exmods=["lite_common.errors", *error_modules]
         )
-        self.timeout = float(conf.rpc_response_timeout)
+        self.conf = conf
 
     def client(self, topic: str, version: str = "1.0") -> Client:
         """A client of the servers that listen on `topic`."""
@@ -79,14 +80,14 @@ class Client:
 
         Raises the remote error itself, errors.Timeout when no answer came, errors.Unavailable when the bus is down.
         """
-        limit = timeout or self._bus.timeout
+        limit = timeout or float(self._bus.conf.rpc_response_timeout)
         prepared = self._client.prepare(server=server, timeout=limit, retry=SEND_RETRIES)
         where = f"{self._topic}.{server}" if server else self._topic
         try:
             return prepared.call(_with_deadline(ctx, time.time() + limit), method, **arguments)
         except oslo_messaging.MessagingTimeout as err:
             raise errors.Timeout(
-                f"{where} did not answer {method} within {limit:.0f} s. Check that the service runs there "
+                f"{where} did not answer {method} within {limit:g} s. Check that the service runs there "
                 "(`nlite service-list`) and that it reaches RabbitMQ."
             ) from err
         except oslo_messaging.MessageDeliveryFailure as err:
@@ -115,7 +116,7 @@ class Server:
     """A part of a daemon: takes messages and runs them on a bounded pool of threads."""
 
     def __init__(self, bus: Bus, topic: str, host: str, endpoint: object, workers: int) -> None:
-        self._server = oslo_messaging.RPCServer(
+        self._server = rpc_server.RPCServer(
             bus.transport,
             oslo_messaging.Target(topic=topic, server=host),
             _Dispatcher([endpoint], _ContextSerializer()),

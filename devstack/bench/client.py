@@ -1,0 +1,119 @@
+"""The client's side of the benchmark: attach and detach as a user would, timed from the request to the visible end."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent import futures
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import requests
+
+T = TypeVar("T")
+POLL = 0.02
+LIMIT = 120.0
+VERSIONS = {"compute": "compute 2.89", "volume": "volume 3.60"}
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one operation: until the API answered, and until the result could be seen."""
+
+    answer: float
+    total: float
+
+
+class Client:
+    """Speaks to both APIs; one HTTP connection per thread."""
+
+    def __init__(self, compute_url: str, volume_url: str, image: str) -> None:
+        self._image = image
+        self._urls = {"compute": compute_url, "volume": volume_url}
+        self._local = threading.local()
+
+    def call(self, service: str, method: str, path: str, body: Any = None) -> Any:
+        """The decoded answer; RuntimeError for any status of 400 and up."""
+        if not hasattr(self._local, "session"):
+            self._local.session = requests.Session()
+        answer = self._local.session.request(
+            method,
+            self._urls[service] + path,
+            json=body,
+            headers={"OpenStack-API-Version": VERSIONS[service]},
+            timeout=LIMIT,
+        )
+        if answer.status_code >= 400:
+            raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
+        return answer.json() if answer.content else None
+
+    def make_server(self, name: str) -> str:
+        """A new active server's id."""
+        body = {"server": {"name": name, "flavorRef": "1", "imageRef": self._image, "networks": "none"}}
+        made = str(self.call("compute", "POST", "/servers", body)["server"]["id"])
+        self._until(lambda: self.call("compute", "GET", f"/servers/{made}")["server"]["status"], "ACTIVE")
+        return made
+
+    def make_volume(self, name: str) -> str:
+        """A new available volume's id."""
+        made = str(self.call("volume", "POST", "/volumes", {"volume": {"size": 1, "name": name}})["volume"]["id"])
+        self._until(lambda: self.status(made), "available")
+        return made
+
+    def status(self, volume: str) -> str:
+        """The volume's status."""
+        return str(self.call("volume", "GET", f"/volumes/{volume}")["volume"]["status"])
+
+    def listed(self, server: str) -> list[str]:
+        """Ids of the volumes that nova lists for the server."""
+        path = f"/servers/{server}/os-volume_attachments"
+        return [one["volumeId"] for one in self.call("compute", "GET", path)["volumeAttachments"]]
+
+    def post_attach(self, server: str, volume: str) -> None:
+        """Ask for the attachment and do not wait for it."""
+        body = {"volumeAttachment": {"volumeId": volume}}
+        self.call("compute", "POST", f"/servers/{server}/os-volume_attachments", body)
+
+    def attach(self, server: str, volume: str) -> Times:
+        """Attach and wait until the volume is in use and listed."""
+        begun = time.perf_counter()
+        self.post_attach(server, volume)
+        answered = time.perf_counter()
+        self._until(lambda: self.status(volume), "in-use")
+        self._until(lambda: volume in self.listed(server), True)
+        return Times(answered - begun, time.perf_counter() - begun)
+
+    def detach(self, server: str, volume: str) -> Times:
+        """Detach and wait until the volume is available."""
+        begun = time.perf_counter()
+        self.call("compute", "DELETE", f"/servers/{server}/os-volume_attachments/{volume}")
+        answered = time.perf_counter()
+        self._until(lambda: self.status(volume), "available")
+        return Times(answered - begun, time.perf_counter() - begun)
+
+    def _until(self, look: Callable[[], Any], wanted: Any) -> None:
+        end = time.perf_counter() + LIMIT
+        while (found := look()) != wanted:
+            if str(found).lower().startswith("error") or time.perf_counter() > end:
+                raise RuntimeError(f"wanted {wanted}, found {found}")
+            time.sleep(POLL)
+
+
+def many(work: Callable[[T], Any], items: Sequence[T], threads: int) -> list[Any]:
+    """`work` on every item, on so many threads; the first error goes up."""
+    with futures.ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, items))
+
+
+def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
+    """Median, 95th percentile and extremes in milliseconds."""
+    ordered = sorted(seconds)
+    return {
+        "n": len(ordered),
+        "min": round(ordered[0] * 1e3, 1),
+        "p50": round(statistics.median(ordered) * 1e3, 1),
+        "p95": round(ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))] * 1e3, 1),
+        "max": round(ordered[-1] * 1e3, 1),
+    }

@@ -1,0 +1,92 @@
+"""The results as a table: what was measured here, the limit, and what the original was measured at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+# Nova 34 + Cinder 29 with fake hypervisor and storage, keystone, MariaDB and RabbitMQ on a machine of the same kind
+# (2 cores), by the same cases. Figures move with the machine; the ratio in one run is what counts.
+ORIGINAL = {
+    "attach p50, ms": 300,
+    "detach p50, ms": 170,
+    "attaches/s, 8 clients": 4.3,
+    "attaches/s, 32 clients": 3.8,
+    "CPU seconds per attach": 0.29,
+    "SQL statements per attach": 169,
+    "AMQP messages per attach": 21,
+    "HTTP requests per attach": 8,
+    "list of 10 attachments, ms": 20,
+    "list of 100 attachments, ms": 35,
+    "list of 1000 attachments, ms": 178,
+    "detail of 10 volumes, ms": 30,
+    "detail of 100 volumes, ms": 184,
+    "detail of 1000 volumes, ms": 1919,
+    "memory of the daemons (PSS), MiB": 1473,
+}
+# (limit, whether more is better)
+LIMITS: dict[str, tuple[float, bool]] = {
+    "attach p50, ms": (50, False),
+    "detach p50, ms": (35, False),
+    "attaches/s, 8 clients": (40, True),
+    "attaches/s, 32 clients": (40, True),
+    "CPU seconds per attach": (0.036, False),
+    "SQL statements per attach": (25, False),
+    "AMQP messages per attach": (6, False),
+    "HTTP requests per attach": (5, False),
+    "list of 10 attachments, ms": (4, False),
+    "list of 100 attachments, ms": (7, False),
+    "list of 1000 attachments, ms": (35.6, False),
+    "detail of 10 volumes, ms": (6, False),
+    "detail of 100 volumes, ms": (36.8, False),
+    "detail of 1000 volumes, ms": (383.8, False),
+    "memory of the daemons (PSS), MiB": (300, False),
+    "all five ready, s": (5, False),
+    "userspace attach / floor": (1.25, False),
+    "userspace detach / floor": (1.25, False),
+}
+
+
+def figures(results: dict[str, Any]) -> dict[str, float]:
+    """The results under the names of the table."""
+    return dict(_figures(results))
+
+
+def _figures(results: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    if "one_client" in results:
+        yield "attach p50, ms", results["one_client"]["attach_ms"]["p50"]
+        yield "detach p50, ms", results["one_client"]["detach_ms"]["p50"]
+    for case in results.get("many_clients", []):
+        yield f"attaches/s, {case['clients']} clients", case["attach_per_s"]
+    if "cost" in results:
+        yield "CPU seconds per attach", results["cost"]["cpu_s"]
+        yield "SQL statements per attach", results["cost"]["sql_statements"]
+        yield "AMQP messages per attach", results["cost"]["amqp_messages"]
+        yield "HTTP requests per attach", results["cost"]["http_requests"]
+    for row in results.get("growth", []):
+        count = row["attachments"]
+        yield f"list of {count} attachments, ms", row["list_ms"]["p50"]
+        yield f"detail of {count} volumes, ms", row["volumes_detail_ms"]["p50"]
+        yield f"attaches/s up to {count} on one server", row["attach_per_s"]
+    if "at_rest" in results:
+        yield "memory of the daemons (PSS), MiB", results["at_rest"]["pss_mib"]
+        yield "all five ready, s", results["at_rest"]["ready_s"]
+    if "userspace" in results:
+        yield "userspace attach / floor", results["userspace"]["attach_ratio"]
+        yield "userspace detach / floor", results["userspace"]["detach_ratio"]
+
+
+def table(results: dict[str, Any]) -> str:
+    """The table: figure, here, limit, met or not, the original, how many times better."""
+    lines = [f"{'figure':<42}{'here':>10}{'limit':>10}  {'':<6}{'original':>9}{'ratio':>8}"]
+    for name, value in figures(results).items():
+        limit, more = LIMITS.get(name, (None, False))
+        original = ORIGINAL.get(name)
+        met = "" if limit is None else "ok" if (value >= limit if more else value <= limit) else "MISSED"
+        ratio = "" if not original or not value else f"{(value / original if more else original / value):.1f}x"
+        lines.append(f"{name:<42}{value:>10g}{_blank(limit):>10}  {met:<6}{_blank(original):>9}{ratio:>8}")
+    return "\n".join(lines)
+
+
+def _blank(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
