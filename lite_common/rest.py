@@ -1,7 +1,8 @@
-"""REST client base: one pooled session per daemon, the caller's ids passed on, errors of the other API as our own.
+"""REST client base: one pooled client per daemon, the caller's ids passed on, errors of the other API as our own.
 
 A request is repeated only where that is safe: when no connection could be made, and for methods that may run twice
-(GET, PUT, DELETE) when the other side answered 500, 502, 503 or 504.
+(GET, PUT, DELETE) when the other side answered 500, 502, 503 or 504. It speaks through urllib3 itself: the layers
+above it cost three times as much per request and nothing of them is needed here (docs/adr/0004-rest-over-urllib3.md).
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-import requests
-import requests.adapters
-from keystoneauth1 import adapter, exceptions, noauth, session
+import urllib3
 
 from lite_common import context, errors
 
 LOG = logging.getLogger(__name__)
 
+CONNECT_TIMEOUT = 5.0
 REPEATABLE = ("GET", "PUT", "DELETE")
 FAMILIES: Mapping[int, type[errors.LiteError]] = {
     400: errors.Invalid,
@@ -47,12 +47,12 @@ class RestClient:
         self._endpoint = endpoint.rstrip("/")
         self._secret = secret
         self._retries = retries
-        http = requests.Session()
-        for scheme in ("http://", "https://"):
-            http.mount(scheme, requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=64))
-        http.trust_env = False
-        keystone_session = session.Session(auth=noauth.NoAuth(), session=http, timeout=timeout)
-        self._adapter = adapter.Adapter(keystone_session, endpoint_override=self._endpoint, connect_retries=0)
+        self._pool = urllib3.PoolManager(
+            num_pools=2,
+            maxsize=64,
+            retries=False,
+            timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout),
+        )
 
     def request(self, ctx: context.RequestContext, method: str, path: str, *, version: str, body: Any = None) -> Any:
         """The decoded answer to `method path` at microversion `version` (None when it has no body).
@@ -64,25 +64,30 @@ class RestClient:
             last = attempt > self._retries
             try:
                 response = self._send(ctx, method, path, version, body)
-            except (exceptions.ConnectTimeout, requests.exceptions.Timeout) as err:
+            except urllib3.exceptions.ReadTimeoutError as err:
                 raise errors.Timeout(
                     f"{self._name} at {self._endpoint} did not answer {method} {path} in time."
                 ) from err
-            except (exceptions.ConnectFailure, exceptions.RetriableConnectionFailure) as err:
-                if not last and (method in REPEATABLE or _never_sent(err)):
+            except urllib3.exceptions.HTTPError as err:
+                never_sent = isinstance(
+                    err, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError
+                )
+                if not last and (never_sent or method in REPEATABLE):
                     time.sleep(0.05 * 2**attempt)
                     continue
                 raise errors.Unavailable(
                     f"{self._name} at {self._endpoint} cannot be reached. Check that it runs there."
                 ) from err
-            if response.status_code in (500, 502, 503, 504) and method in REPEATABLE and not last:
-                LOG.warning("%s %s of %s answered %d; trying again", method, path, self._name, response.status_code)
+            if response.status in (500, 502, 503, 504) and method in REPEATABLE and not last:
+                LOG.warning("%s %s of %s answered %d; trying again", method, path, self._name, response.status)
                 time.sleep(0.05 * 2**attempt)
                 continue
             return self._read(method, path, response)
         raise AssertionError("unreachable")
 
-    def _send(self, ctx: context.RequestContext, method: str, path: str, version: str, body: Any) -> Any:
+    def _send(
+        self, ctx: context.RequestContext, method: str, path: str, version: str, body: Any
+    ) -> urllib3.BaseHTTPResponse:
         headers = {
             "Accept": "application/json",
             "OpenStack-API-Version": f"{self._name} {version}",
@@ -91,38 +96,25 @@ class RestClient:
         }
         if self._secret:
             headers["X-Service-Token"] = self._secret
+        data = None
         if body is not None:
             headers["Content-Type"] = "application/json"
-        data = orjson.dumps(body) if body is not None else None
-        return self._adapter.request(
-            path,
-            method,
-            headers=headers,
-            data=data,
-            raise_exc=False,
-            authenticated=False,
-            log=False,
-            redirect=0,
-        )
+            data = orjson.dumps(body)
+        return self._pool.urlopen(method, self._endpoint + path, body=data, headers=headers, redirect=False)
 
-    def _read(self, method: str, path: str, response: Any) -> Any:
-        if response.status_code < 400:
-            return orjson.loads(response.content) if response.content else None
-        family = FAMILIES.get(response.status_code, errors.BackendError)
+    def _read(self, method: str, path: str, response: urllib3.BaseHTTPResponse) -> Any:
+        if response.status < 400:
+            return orjson.loads(response.data) if response.data else None
+        family = FAMILIES.get(response.status, errors.BackendError)
         text = _fault_text(response)
         if family is errors.BackendError:
-            text = f"{self._name} answered {method} {path} with {response.status_code}: {text}"
+            text = f"{self._name} answered {method} {path} with {response.status}: {text}"
         raise family(text)
 
 
-def _fault_text(response: Any) -> str:
+def _fault_text(response: urllib3.BaseHTTPResponse) -> str:
     try:
-        fault = next(iter(orjson.loads(response.content).values()))
+        fault = next(iter(orjson.loads(response.data).values()))
         return str(fault["message"])
     except (orjson.JSONDecodeError, StopIteration, KeyError, TypeError, AttributeError):
-        return str(response.text[:200]) or str(response.reason)
-
-
-def _never_sent(err: BaseException) -> bool:
-    """Whether the connection was refused, so that even a POST cannot have had an effect."""
-    return "refused" in str(err).lower() or "establish a new connection" in str(err).lower()
+        return response.data[:200].decode("utf-8", "replace") or str(response.reason)

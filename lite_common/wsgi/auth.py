@@ -1,6 +1,7 @@
 """Who is asking, without keystone: what the headers say is believed, so it is for loopback only.
 
-`X-Auth-Token: user:project` names user and project; user `admin` (and a request without a token) has the admin role.
+`X-Auth-Token: user:project` names user and project; user `admin` has the admin role, and so has a request whose token
+names nobody.
 A peer service proves itself with the shared secret in `X-Service-Token`.
 """
 
@@ -27,7 +28,8 @@ class NoAuth:
     def __call__(self, environ: dict[str, Any], project_in_url: str | None) -> context.RequestContext:
         """The caller's context. Raises errors.Invalid when the URL names another project than the token."""
         token = environ.get("HTTP_X_AUTH_TOKEN")
-        user, _, project = (token or "admin").partition(":")
+        # A token without a colon names nobody: clients with auth_type none send a placeholder.
+        user, _, project = (token if token and ":" in token else "admin").partition(":")
         project = project or project_in_url or self._default_project
         if project_in_url and project_in_url != project:
             raise errors.Invalid(

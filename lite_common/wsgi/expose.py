@@ -100,9 +100,6 @@ def expose(
             )
             return _respond(method(self, request, *arguments), status)
 
-        # functools.wraps would show Pecan the handler's own signature; it must pass the path's arguments through.
-        del operation.__wrapped__
-        pecan.util._cfg(operation)["argspec"] = pecan.util.getargspec(operation)
         return operation
 
     return decorate

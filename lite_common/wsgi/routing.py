@@ -1,7 +1,7 @@
 """One written table of method and path per service, served by a Pecan application.
 
-Pecan finds controllers by attribute names; here its `_route` hook asks the table instead, so that a reader (and a
-test) sees the whole API on one page.
+Pecan finds controllers by attribute names; here the table is asked instead, so that a reader (and a test) sees the
+whole API on one page.
 """
 
 from __future__ import annotations
@@ -121,16 +121,35 @@ def _segments(path: str) -> list[str]:
 
 
 class _Root:
-    """Pecan's root controller: hands every request to the handler that the pipeline found for it."""
+    """Pecan wants a root controller; the table decides before it would be asked."""
 
-    @pecan.expose()
-    def _route(self, remainder: Sequence[str], request: Any) -> tuple[Handler, list[str]]:
-        match: Match = request.environ["lite.match"]
+
+class _TableApplication(pecan.Pecan):
+    """Pecan with the table in place of its walk through controller attributes.
+
+    The walk, and the matching of JSON bodies to argument names that follows it, inspect signatures on every request;
+    here the handler is known and takes the path's arguments in order.
+    """
+
+    def find_controller(self, state: Any) -> tuple[Handler, list[str], dict[str, Any]]:
+        """The handler that the pipeline found, with its path arguments. Raises what the match says."""
+        pecan.core.state.request, pecan.core.state.response = state.request, state.response
+        match: Match = state.request.environ["lite.match"]
         if match.error is not None:
             raise match.error
-        return cast(Handler, match.handler), list(match.arguments)
+        handler = cast(Handler, match.handler)
+        pecan.core.state.controller = state.controller = handler
+        state.arguments = pecan.core.state.arguments = None
+        return handler, list(match.arguments), {}
+
+    def invoke_controller(self, controller: Handler, args: list[str], kwargs: dict[str, Any], state: Any) -> None:
+        """Put the response that the handler makes where Pecan looks for it."""
+        state.response = controller(*args)
+
+    def _handle_empty_response_body(self, state: Any) -> None:
+        """Keep the status the operation declares: Pecan would turn 200 without a body, as some have, into 204."""
 
 
 def application() -> Any:
     """The Pecan application; it serves requests for which the pipeline has put a Match into the environment."""
-    return pecan.Pecan(_Root(), default_renderer="json", guess_content_type_from_ext=False, force_canonical=False)
+    return _TableApplication(_Root(), default_renderer="json", guess_content_type_from_ext=False, force_canonical=False)

@@ -27,7 +27,8 @@ OWNERS = {
     "os_brick": ("nova_lite/volume/connector.py",),
     "rtslib_fb": ("cinder_lite/targets/lio.py",),
     "subprocess": ("cinder_lite/drivers/", "cinder_lite/targets/", "nova_lite/volume/", "nova_lite/virt/libvirt/"),
-    "keystoneauth1": ("lite_common/rest.py", "nova_lite/cli/"),
+    "keystoneauth1": ("nova_lite/cli/",),
+    "urllib3": ("lite_common/rest.py", "nova_lite/cli/"),
     "openstack": ("nova_lite/cli/",),
     "taskflow": ("cinder_lite/",),
 }

@@ -120,6 +120,7 @@ def test_an_operation_outside_its_versions_does_not_exist(app: pipeline.Pipeline
 def test_the_project_comes_from_token_url_or_default(app: pipeline.Pipeline) -> None:
     assert ask(app, "/v2.1/p1/things").json["project"] == "p1"
     assert ask(app, "/v2.1/things", headers={"X-Auth-Token": "ann:p2"}).json["project"] == "p2"
+    assert ask(app, "/v2.1/p1/things", headers={"X-Auth-Token": "notused"}).json["project"] == "p1"
     clash = ask(app, "/v2.1/p1/things", headers={"X-Auth-Token": "ann:p2"})
     assert clash.status_int == 400
     assert "doesn't match" in clash.json["badRequest"]["message"]

@@ -1,0 +1,52 @@
+"""What an operator does to a service's database without its daemons: `PROGRAM --config-file FILE db sync|version`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from oslo_config import cfg
+
+from lite_common import db, errors
+
+
+def run(
+    program: str,
+    load: Callable[[list[str]], cfg.ConfigOpts],
+    *,
+    migrations: str,
+    head: str,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Do what the command line says; the exit code is 0 only when it worked.
+
+    `load` reads the configuration from `--config-file` arguments, `migrations` is the alembic directory and `head`
+    the revision that the program needs.
+    """
+    args = _parser(program).parse_args(argv)
+    files = [part for path in args.config_file for part in ("--config-file", path)]
+    database = db.from_conf(load(files))
+    shown = database.url.render_as_string()
+    try:
+        if args.command == "sync":
+            print(f"{shown} is at revision {db.upgrade(database, migrations)}")
+        else:
+            database.require_revision(head, f"{program} --config-file FILE db sync")
+            print(f"{shown} is at revision {head}")
+    except errors.LiteError as err:
+        print(err.message, file=sys.stderr)
+        return 1
+    finally:
+        database.close()
+    return 0
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description=__doc__)
+    parser.add_argument("--config-file", action="append", default=[], metavar="FILE", help="the configuration")
+    areas = parser.add_subparsers(dest="area", required=True, metavar="AREA")
+    commands = areas.add_parser("db", help="the database").add_subparsers(dest="command", required=True)
+    commands.add_parser("sync", help="bring the schema to the newest revision; safe to repeat")
+    commands.add_parser("version", help="exit code 0 when the schema is at the newest revision")
+    return parser
