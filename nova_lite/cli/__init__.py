@@ -1,0 +1,1 @@
+"""The command line client `nlite`: one command per operation, over REST to nova-api and cinder-api only."""
