@@ -6,7 +6,7 @@ from urllib import parse
 
 import pytest
 import yaml
-from gabbi import suitemaker
+from gabbi import handlers, suitemaker
 
 from tests.fixtures import stack as stack_fixture
 
@@ -36,6 +36,7 @@ def test_contract(path: Path, stack: stack_fixture.FunctionalStack, monkeypatch:
         None,
         None,
         prefix="",
+        handlers=[kind() for kind in handlers.RESPONSE_HANDLERS],
     )
     result = unittest.TestResult()
     suite.run(result)

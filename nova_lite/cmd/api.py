@@ -1,0 +1,119 @@
+"""nova-lite-api: the daemon that serves the compute API and the image list over HTTP."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from lite_common import service
+
+service.no_eventlet()
+
+from oslo_config import cfg
+
+from lite_common import db, rpc
+from lite_common.wsgi import auth, server
+from nova_lite import conf as nova_conf
+from nova_lite import db as nova_db
+from nova_lite import flavors, images
+from nova_lite.api import (
+    app,
+    routes,
+    server_actions,
+    servers,
+    versions,
+    volume_attachments,
+)
+from nova_lite.api import flavors as flavors_api
+from nova_lite.api import images as images_api
+from nova_lite.api import services as services_api
+from nova_lite.compute import api as compute_api
+from nova_lite.compute import attach_api, rpcapi
+from nova_lite.db import services
+from nova_lite.volume import client
+
+NAME = "nova-api"
+ERROR_MODULES = ("nova_lite.errors",)
+
+
+class _Connections:
+    """First to start, because nothing works on a schema of another version; last to stop, because others use it."""
+
+    def __init__(self, database: db.Database, bus: rpc.Bus) -> None:
+        self._database = database
+        self._bus = bus
+
+    def start(self) -> None:
+        """Raises errors.Unavailable when the database is not there or its schema is another one."""
+        self._database.require_revision(nova_db.HEAD, nova_db.SYNC_COMMAND)
+
+    def stop(self, timeout: float) -> None:
+        """Close all connections."""
+        self._bus.close()
+        self._database.close()
+
+
+def build(conf: cfg.ConfigOpts) -> service.Service:
+    """The daemon, wired and not started. Raises errors.Forbidden for a configuration that would let anybody in."""
+    auth.refuse_open_noauth(conf.api.listen, conf.api.allow_noauth_on_network)
+    secret = auth.read_secret(conf.service_auth.secret_file)
+    database = db.from_conf(conf)
+    bus = rpc.Bus(conf, ERROR_MODULES)
+
+    def healthy() -> None:
+        with database.connection() as conn:
+            conn.exec_driver_sql("SELECT 1")
+
+    wsgi = app.application(
+        _controllers(conf, database, bus, secret),
+        auth.NoAuth(conf.api.noauth_project, secret),
+        max_body=conf.api.max_request_body_size,
+        healthy=healthy,
+    )
+    return service.Service(
+        NAME,
+        [
+            _Connections(database, bus),
+            service.Periodic(
+                "report", conf.report_interval, lambda: services.report(database, conf.host, NAME, ""), at_start=True
+            ),
+            server.HttpServer(wsgi, conf.api.listen, conf.api.port, conf.api.threads),
+        ],
+        stop_timeout=conf.graceful_shutdown_timeout,
+    )
+
+
+def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus, secret: str | None) -> routes.Controllers:
+    cinder = client.connect(
+        conf.cinder.endpoint, secret=secret, timeout=conf.cinder.timeout, retries=conf.cinder.retries
+    )
+    rpc_client = rpcapi.ComputeRpc(bus)
+    down_time = conf.service_down_time
+    compute = compute_api.ComputeApi(database, rpc_client, cinder, service_down_time=down_time)
+    volumes = attach_api.AttachmentApi(
+        database,
+        rpc_client,
+        cinder,
+        service_down_time=down_time,
+        legacy=conf.cinder.attach_flow == "legacy",
+    )
+    store, table, longest = images.ImageStore(conf.images.directory), flavors.FlavorTable(), conf.api.max_limit
+    return routes.Controllers(
+        versions=versions.VersionsController(),
+        servers=servers.ServersController(compute, store, table, database, down_time=down_time, max_limit=longest),
+        server_actions=server_actions.ServerActionsController(compute),
+        volume_attachments=volume_attachments.VolumeAttachmentsController(volumes, longest),
+        flavors=flavors_api.FlavorsController(table, longest),
+        services=services_api.ServicesController(database, down_time),
+        images=images_api.ImagesController(store, longest),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until a signal; the exit code."""
+    conf = nova_conf.load("nova-lite-api", sys.argv[1:] if argv is None else argv)
+    return service.run(build(conf))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
