@@ -1,0 +1,200 @@
+"""Volumes of servers, nova-api's half: `attach_volume` and `detach_volume` up to the hand-over to nova-compute.
+
+Attach: check_server, check_volume, reserve_block_device_name (RPC), create_attachment (or reserve_volume),
+hand_over. Detach: check_server, check_volume, begin_detaching, hand_over. A step that fails undoes those before it.
+Source of the checks and their order: Nova API reference, "Servers with volume attachments".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from lite_common import context, db, errors, trace
+from nova_lite import errors as nova_errors
+from nova_lite.compute import guard
+from nova_lite.compute.rpcapi import ComputeRpc
+from nova_lite.db import attachments, servers
+from nova_lite.db.attachments import BlockDevice
+from nova_lite.db.servers import Server
+from nova_lite.volume.client import CinderClient, Volume
+
+LOG = logging.getLogger(__name__)
+
+DEVICE_PATH = re.compile(r"(^/dev/x{0,1}[a-z]{0,1}d{0,1})([a-z]+)[0-9]*$")
+
+
+class AttachmentApi:
+    """What the REST controller of os-volume_attachments calls.
+
+    `legacy` begins attachments by Cinder's volume actions instead of its attachments API.
+    """
+
+    def __init__(
+        self,
+        database: db.Database,
+        rpc: ComputeRpc,
+        cinder: CinderClient,
+        *,
+        service_down_time: float,
+        legacy: bool = False,
+    ) -> None:
+        self._database = database
+        self._rpc = rpc
+        self._cinder = cinder
+        self._down_time = service_down_time
+        self._legacy = legacy
+
+    def attach_volume(
+        self,
+        ctx: context.RequestContext,
+        server_id: str,
+        volume_id: str,
+        *,
+        device: str | None = None,
+        tag: str | None = None,
+        delete_on_termination: bool = False,
+    ) -> BlockDevice:
+        """Reserve volume and device name and let nova-compute plug the volume in; the block device as reserved.
+
+        After an error nothing is left. Raises ServerNotFound, ServerLocked, ServerInvalidState, HostDown,
+        InvalidDevicePath, VolumeNotFound, InvalidVolume, TooManyDisks, DevicePathInUse, InvalidInput (Cinder's
+        refusal), CinderUnavailable, errors.Timeout (nova-compute), errors.Unavailable (the bus).
+        """
+        ids = {"server": server_id, "volume": volume_id}
+        with trace.step("check_server", **ids):
+            server, host = self._check_server(ctx, server_id, "attach_volume")
+            if device is not None and not DEVICE_PATH.match(device):
+                raise nova_errors.InvalidDevicePath(path=device)
+        with trace.step("check_volume", **ids):
+            volume = self._check_volume(ctx, volume_id)
+        wanted = {"device": device, "tag": tag, "delete_on_termination": delete_on_termination}
+        with contextlib.ExitStack() as undo:
+            with trace.step("reserve_block_device_name", **ids):
+                block_device = self._reserve_name(ctx, host, server, volume, wanted)
+            undo.callback(self._quietly, attachments.release, self._database, block_device.uuid)
+            if self._legacy:
+                with trace.step("reserve_volume", **ids):
+                    self._cinder.reserve_volume(ctx, volume_id)
+                attachment_id = None
+                undo.callback(self._quietly, self._cinder.unreserve_volume, ctx, volume_id)
+            else:
+                with trace.step("create_attachment", **ids):
+                    attachment_id = self._create_attachment(ctx, server_id, volume_id)
+                undo.callback(self._quietly, self._cinder.delete_attachment, ctx, attachment_id)
+            with trace.step("hand_over", **ids):
+                attachments.save_reservation(self._database, block_device, attachment_id, volume.size)
+                self._rpc.attach_volume(ctx, host, server_id, block_device.uuid)
+            undo.pop_all()
+        return block_device
+
+    def detach_volume(self, ctx: context.RequestContext, server_id: str, volume_id: str) -> None:
+        """Let nova-compute unplug the volume.
+
+        After an error volume and server are as before. Raises as `attach_volume`, and VolumeNotAttached, RootVolume.
+        """
+        ids = {"server": server_id, "volume": volume_id}
+        with trace.step("check_server", **ids):
+            server, service = servers.get_with_service(self._database, server_id)
+            guard.visible(ctx, server)
+        with trace.step("check_volume", **ids):
+            volume = self._cinder.get_volume(ctx, volume_id)
+            block_device = attachments.find(self._database, server_id, volume_id)
+            if block_device is None:
+                raise nova_errors.VolumeNotAttached(server=server_id, volume=volume_id)
+            if block_device.boot_index == 0:
+                raise nova_errors.RootVolume
+            guard.check_unlocked(ctx, server)
+            guard.check_volume_state(server, "detach_volume")
+            host = guard.live_host(server, service, self._down_time)
+        with trace.step("begin_detaching", **ids):
+            self._cinder.begin_detaching(ctx, volume_id)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._quietly, self._cinder.roll_detaching, ctx, volume_id)
+            with trace.step("hand_over", **ids):
+                self._rpc.detach_volume(ctx, host, server_id, volume_id, volume.attachment_ids.get(server_id))
+            undo.pop_all()
+
+    def list_attachments(
+        self, ctx: context.RequestContext, server_id: str, *, limit: int, offset: int = 0
+    ) -> list[BlockDevice]:
+        """A page of the server's volumes, oldest first, those included that are only reserved."""
+        guard.visible(ctx, servers.get(self._database, server_id))
+        return attachments.page_of_server(self._database, server_id, limit=limit, offset=offset)
+
+    def get_attachment(self, ctx: context.RequestContext, server_id: str, volume_id: str) -> BlockDevice:
+        """The server's block device of the volume. Raises ServerNotFound, VolumeNotAttached."""
+        guard.visible(ctx, servers.get(self._database, server_id))
+        found = attachments.find(self._database, server_id, volume_id)
+        if found is None:
+            raise nova_errors.VolumeNotAttached(server=server_id, volume=volume_id)
+        return found
+
+    def set_delete_on_termination(
+        self, ctx: context.RequestContext, server_id: str, volume_id: str, value: bool
+    ) -> None:
+        """Let the volume be deleted with its server, or not. Raises as `get_attachment`."""
+        block_device = self.get_attachment(ctx, server_id, volume_id)
+        attachments.save_delete_on_termination(self._database, block_device, value)
+
+    def _check_server(self, ctx: context.RequestContext, server_id: str, action: str) -> tuple[Server, str]:
+        server, service = servers.get_with_service(self._database, server_id)
+        guard.visible(ctx, server)
+        guard.check_unlocked(ctx, server)
+        guard.check_volume_state(server, action)
+        return server, guard.live_host(server, service, self._down_time)
+
+    def _check_volume(self, ctx: context.RequestContext, volume_id: str) -> Volume:
+        volume = self._cinder.get_volume(ctx, volume_id)
+        if volume.multiattach:
+            raise nova_errors.MultiattachUnsupported(volume=volume_id)
+        holders = attachments.servers_with(self._database, volume_id)
+        if holders:
+            raise nova_errors.InvalidVolume(
+                reason=f"volume {volume_id} is already attached to instances: {', '.join(holders)}"
+            )
+        return volume
+
+    def _reserve_name(
+        self, ctx: context.RequestContext, host: str, server: Server, volume: Volume, wanted: dict[str, Any]
+    ) -> BlockDevice:
+        """Have nova-compute choose the name and make the row.
+
+        When no answer came the row may have been made, and is taken back. One made even later is not possible: the
+        deadline travels with the call, and nova-compute refuses what comes after it.
+        """
+        bdm_uuid = str(uuid.uuid4())
+        try:
+            answer = self._rpc.reserve_block_device_name(ctx, host, server.uuid, volume.id, bdm_uuid=bdm_uuid, **wanted)
+        except errors.Unavailable as err:
+            self._quietly(attachments.release, self._database, bdm_uuid)
+            if not isinstance(err, errors.Timeout):
+                raise
+            raise errors.Timeout(
+                f"nova-compute on host {host}, which holds instance {server.uuid}, did not answer in time. "
+                f"Volume {volume.id} was not attached and nothing was changed. Check the service there and try again."
+            ) from err
+        return BlockDevice(**answer)
+
+    def _create_attachment(self, ctx: context.RequestContext, server_id: str, volume_id: str) -> str:
+        """Reserve the volume; the id of its attachment. One that was made without an answer is ended.
+
+        No other request can be making one for this pair, because its block device would be there.
+        """
+        try:
+            return self._cinder.create_attachment(ctx, volume_id, server_id)
+        except nova_errors.CinderUnavailable as err:
+            if isinstance(err.__cause__, errors.Timeout):
+                self._quietly(self._cinder.discard_attachments, ctx, volume_id, server_id)
+            raise
+
+    def _quietly(self, undo: Callable[..., object], *args: Any) -> None:
+        """Undo a step while another error is on its way up: a failure here is logged and must not hide that one."""
+        try:
+            undo(*args)
+        except errors.LiteError as err:
+            LOG.error("%s could not undo: %s", undo.__name__, err.message)

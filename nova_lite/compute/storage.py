@@ -1,0 +1,164 @@
+"""The two ways in which Cinder is told of an attachment, behind one face; the block device's row says which it is.
+
+A row with an attachment id belongs to the attachments API, one without to the volume actions. Each step has the name
+under which it is traced.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from lite_common import context, errors, trace
+from nova_lite import errors as nova_errors
+from nova_lite.compute.host import ComputeHost
+from nova_lite.db.attachments import BlockDevice
+from nova_lite.volume.client import CinderClient
+
+LOG = logging.getLogger(__name__)
+
+
+class Flow(abc.ABC):
+    """One attachment's half of the conversation with Cinder, for nova-compute.
+
+    `prepare` and `finish` put what undoes them on the caller's stack; undoing never raises LiteErrors.
+    """
+
+    def __init__(self, host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> None:
+        self._host = host
+        self._cinder = host.cinder
+        self._ctx = ctx
+        self._device = device
+        self._ids = {"server": device.instance_uuid, "volume": device.volume_id}
+
+    @abc.abstractmethod
+    def reserved(self, undo: contextlib.ExitStack) -> None:
+        """Put on the stack what gives up the reservation that nova-api made."""
+
+    @abc.abstractmethod
+    def prepare(self, connector: Mapping[str, Any], undo: contextlib.ExitStack) -> dict[str, Any]:
+        """Have the volume exported to this host; its connection information."""
+
+    @abc.abstractmethod
+    def finish(self, connection_info: Mapping[str, Any]) -> None:
+        """Tell that the guest has the disk."""
+
+    @abc.abstractmethod
+    def refresh(self, connector: Mapping[str, Any]) -> dict[str, Any]:
+        """Connection information as it is now, for a volume that is attached already."""
+
+    @abc.abstractmethod
+    def end(self, connector: Mapping[str, Any], attachment_id: str | None) -> None:
+        """Take the export back and end the attachment, after the disk has left guest and host."""
+
+
+class AttachmentsFlow(Flow):
+    """The attachments API: the connection is updated, completed and deleted under the attachment's id."""
+
+    def reserved(self, undo: contextlib.ExitStack) -> None:
+        """See Flow."""
+        undo.callback(self._host.quietly, self.end, {}, None)
+
+    def prepare(self, connector: Mapping[str, Any], undo: contextlib.ExitStack) -> dict[str, Any]:
+        """See Flow."""
+        with trace.step("update_attachment", **self._ids):
+            return self._cinder.update_attachment(self._ctx, self._attachment_id, connector)
+
+    def finish(self, connection_info: Mapping[str, Any]) -> None:
+        """See Flow."""
+        with trace.step("complete_attachment", **self._ids):
+            self._cinder.complete_attachment(self._ctx, self._attachment_id)
+
+    def refresh(self, connector: Mapping[str, Any]) -> dict[str, Any]:
+        """See Flow."""
+        return self._cinder.get_connection(self._ctx, self._attachment_id)
+
+    def end(self, connector: Mapping[str, Any], attachment_id: str | None) -> None:
+        """See Flow."""
+        with trace.step("delete_attachment", **self._ids):
+            self._cinder.delete_attachment(self._ctx, self._attachment_id)
+
+    @property
+    def _attachment_id(self) -> str:
+        return self._device.attachment_id or ""
+
+
+class ActionsFlow(Flow):
+    """The volume actions: the connection is made and ended under the volume's id and this host's connector."""
+
+    def __init__(self, host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> None:
+        super().__init__(host, ctx, device)
+        self._told = False
+
+    def reserved(self, undo: contextlib.ExitStack) -> None:
+        """See Flow."""
+        undo.callback(self._host.quietly, self._cinder.unreserve_volume, self._ctx, self._device.volume_id)
+
+    def prepare(self, connector: Mapping[str, Any], undo: contextlib.ExitStack) -> dict[str, Any]:
+        """See Flow. A connection that failed half-way is terminated too."""
+        undo.callback(self._untell)
+        undo.callback(self._host.quietly, self._terminate, connector)
+        with trace.step("initialize_connection", **self._ids):
+            return self._cinder.initialize_connection(self._ctx, self._device.volume_id, connector)
+
+    def finish(self, connection_info: Mapping[str, Any]) -> None:
+        """See Flow."""
+        # Also an os-attach that failed may have been done.
+        self._told = True
+        mode = connection_info.get("data", {}).get("access_mode") or "rw"
+        with trace.step("attach_in_cinder", **self._ids):
+            self._cinder.attach_in_cinder(
+                self._ctx, self._device.volume_id, self._device.instance_uuid, self._device.device_name or "", mode
+            )
+
+    def refresh(self, connector: Mapping[str, Any]) -> dict[str, Any]:
+        """See Flow."""
+        return self._cinder.initialize_connection(self._ctx, self._device.volume_id, connector)
+
+    def end(self, connector: Mapping[str, Any], attachment_id: str | None) -> None:
+        """See Flow."""
+        self._terminate(connector)
+        with trace.step("detach_in_cinder", **self._ids):
+            self._cinder.detach_in_cinder(self._ctx, self._device.volume_id, attachment_id)
+
+    def _terminate(self, connector: Mapping[str, Any]) -> None:
+        with trace.step("terminate_connection", **self._ids):
+            self._cinder.terminate_connection(self._ctx, self._device.volume_id, connector)
+
+    def _untell(self) -> None:
+        if self._told:
+            self._host.quietly(self._cinder.detach_in_cinder, self._ctx, self._device.volume_id, None)
+
+
+def flow(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> Flow:
+    """The way in which this block device was begun."""
+    return (AttachmentsFlow if device.attachment_id else ActionsFlow)(host, ctx, device)
+
+
+def give_up(cinder: CinderClient, ctx: context.RequestContext, device: BlockDevice) -> None:
+    """End a block device's attachment while its server is deleted: what Cinder refuses is logged and left.
+
+    Only Cinder being down is an error (CinderUnavailable), so that the caller can come back for the rest. The volume
+    is deleted too where it was asked to go with its server.
+    """
+    if device.attachment_id:
+        _insistent(cinder.delete_attachment, ctx, device.attachment_id)
+    elif device.connection_info is None:
+        _insistent(cinder.unreserve_volume, ctx, device.volume_id)
+    else:
+        _insistent(cinder.terminate_connection, ctx, device.volume_id, device.connection_info.get("connector"))
+        _insistent(cinder.detach_in_cinder, ctx, device.volume_id, None)
+    if device.delete_on_termination:
+        _insistent(cinder.delete_volume, ctx, device.volume_id)
+
+
+def _insistent(request: Any, *args: Any) -> None:
+    try:
+        request(*args)
+    except nova_errors.CinderUnavailable:
+        raise
+    except errors.LiteError as err:
+        LOG.warning("%s was refused and is left: %s", request.__name__, err.message)

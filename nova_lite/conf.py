@@ -1,0 +1,52 @@
+"""The options of nova-lite; those that both services have are in `lite_common.config`."""
+
+# ruff: noqa: E501  # one option a line reads as a table
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+from lite_common import config
+
+API_PORT = 8774
+
+OPTIONS: config.Options = {
+    "cinder": (
+        cfg.URIOpt("endpoint", schemes=["http", "https"], default="http://127.0.0.1:8776/v3", help="Address of cinder-api; /v3 is added where it is missing."),
+        cfg.StrOpt("attach_flow", default="attachments", choices=[("attachments", "the attachments API (volume microversion 3.44)"), ("legacy", "the volume actions os-reserve, os-initialize_connection, os-attach")], help="How a new attachment is begun. An attachment that exists keeps the flow it was begun with."),
+        cfg.IntOpt("timeout", default=60, min=1, help="Seconds that one request to cinder-api may take."),
+        cfg.IntOpt("retries", default=4, min=0, help="How often a request to cinder-api that may safely run twice is repeated."),
+    ),
+    "images": (
+        cfg.StrOpt("directory", default="$state_path/images", help="Directory of the images; each is a JSON description beside its files, or a disk alone."),
+    ),
+    "compute": (
+        cfg.StrOpt("virt_driver", default="libvirt", choices=[("libvirt", "real guests"), ("fake", "guests in memory, for tests and measurements")], help="Who runs the guests."),
+        cfg.IntOpt("max_disk_devices_to_attach", default=-1, min=-1, help="Most disks one server can have, its root disk included; -1 is no limit."),
+        cfg.IntOpt("shutdown_timeout", default=60, min=0, help="Seconds a guest gets to shut down before it is switched off."),
+        cfg.IntOpt("finish_interval", default=30, min=1, help="Seconds between two looks for deletes that could not be finished and for guests that stopped by themselves."),
+    ),
+    "libvirt": (
+        cfg.StrOpt("connection_uri", default="qemu:///system", help="libvirt connection."),
+        cfg.StrOpt("virt_type", default="auto", choices=["auto", "kvm", "qemu"], help="How guests run; auto takes kvm where it works and else emulates."),
+        cfg.IntOpt("device_detach_attempts", default=8, min=1, help="How often a guest is asked to let a disk go."),
+        cfg.IntOpt("device_detach_timeout", default=20, min=1, help="Seconds a guest gets for each of these."),
+    ),
+}  # fmt: skip
+
+
+def load(prog: str, argv: Sequence[str], *, logs: bool = True) -> cfg.ConfigOpts:
+    """The configuration of one nova-lite program. Raises as `lite_common.config.load`."""
+    conf = config.load("nova-lite", prog, [OPTIONS], argv, logs=logs)
+    # Defaults that differ between the services cannot be in the options that both have.
+    conf.set_default("port", API_PORT, group="api")
+    conf.set_default("state_path", "/var/lib/nova-lite")
+    conf.set_default("connection", "sqlite:///$state_path/nova-lite.sqlite", group="database")
+    return conf
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """The options by group, for oslo-config-generator."""
+    return [(group, list(options)) for group, options in OPTIONS.items()]

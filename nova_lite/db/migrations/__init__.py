@@ -1,0 +1,1 @@
+"""Revisions of the schema, applied by `nova-lite-manage db sync`."""

@@ -1,0 +1,149 @@
+"""The first schema: services, instances, instance_faults, block_device_mapping."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from lite_common.db import DateTime, LongText
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make all tables."""
+    _services()
+    _instances()
+    _instance_faults()
+    _block_device_mapping()
+
+
+def _times() -> tuple[sa.Column, ...]:
+    return (
+        sa.Column("created_at", DateTime),
+        sa.Column("updated_at", DateTime),
+        sa.Column("deleted_at", DateTime),
+        sa.Column("deleted", sa.Integer, nullable=False, default=0, server_default="0"),
+    )
+
+
+def _services() -> None:
+    op.create_table(
+        "services",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+        sa.Column("host", sa.String(255), nullable=False),
+        sa.Column("binary", sa.String(255), nullable=False),
+        sa.Column("topic", sa.String(255)),
+        sa.Column("report_count", sa.Integer, nullable=False, default=0),
+        sa.Column("disabled", sa.Boolean, nullable=False, default=False),
+        sa.Column("disabled_reason", sa.String(255)),
+        sa.Column("last_seen_up", DateTime),
+        sa.Column("forced_down", sa.Boolean, nullable=False, default=False),
+        *_times(),
+        sa.UniqueConstraint("host", "binary", "deleted", name="uniq_services0host0binary0deleted"),
+        mysql_charset="utf8mb4",
+    )
+
+
+def _instances() -> None:
+    op.create_table(
+        "instances",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+        sa.Column("project_id", sa.String(255)),
+        sa.Column("user_id", sa.String(255)),
+        sa.Column("display_name", sa.String(255)),
+        sa.Column("display_description", sa.String(255)),
+        sa.Column("hostname", sa.String(255)),
+        sa.Column("host", sa.String(255)),
+        sa.Column("node", sa.String(255)),
+        sa.Column("launched_on", sa.String(255)),
+        sa.Column("vm_state", sa.String(255)),
+        sa.Column("task_state", sa.String(255)),
+        sa.Column("power_state", sa.Integer),
+        sa.Column("image_ref", sa.String(255)),
+        sa.Column("root_device_name", sa.String(255)),
+        sa.Column("config_drive", sa.String(255)),
+        sa.Column("launched_at", DateTime),
+        sa.Column("terminated_at", DateTime),
+        sa.Column("locked", sa.Boolean, nullable=False, default=False),
+        sa.Column("locked_by", sa.Enum("owner", "admin", name="instances0locked_by")),
+        sa.Column("availability_zone", sa.String(255)),
+        sa.Column("memory_mb", sa.Integer),
+        sa.Column("vcpus", sa.Integer),
+        sa.Column("root_gb", sa.Integer),
+        sa.Column("ephemeral_gb", sa.Integer),
+        sa.Column("reservation_id", sa.String(255)),
+        sa.Column("launch_index", sa.Integer),
+        sa.Column("key_name", sa.String(255)),
+        sa.Column("user_data", LongText),
+        sa.Column("flavor", LongText),
+        sa.Column("instance_metadata", LongText),
+        *_times(),
+        mysql_charset="utf8mb4",
+    )
+    op.create_index("instances_project_id_deleted_created_at_idx", "instances", ["project_id", "deleted", "created_at"])
+    op.create_index("instances_host_deleted_task_state_idx", "instances", ["host", "deleted", "task_state"])
+    op.create_index("instances_deleted_created_at_idx", "instances", ["deleted", "created_at"])
+
+
+def _instance_faults() -> None:
+    op.create_table(
+        "instance_faults",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("instance_uuid", sa.String(36), sa.ForeignKey("instances.uuid"), nullable=False),
+        sa.Column("code", sa.Integer, nullable=False),
+        sa.Column("message", sa.String(255)),
+        sa.Column("details", LongText),
+        sa.Column("host", sa.String(255)),
+        *_times(),
+        mysql_charset="utf8mb4",
+    )
+    op.create_index(
+        "instance_faults_instance_uuid_deleted_created_at_idx",
+        "instance_faults",
+        ["instance_uuid", "deleted", "created_at"],
+    )
+
+
+def _block_device_mapping() -> None:
+    op.create_table(
+        "block_device_mapping",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("uuid", sa.String(36), nullable=False),
+        sa.Column("instance_uuid", sa.String(36), sa.ForeignKey("instances.uuid"), nullable=False),
+        sa.Column("source_type", sa.String(255)),
+        sa.Column("destination_type", sa.String(255)),
+        sa.Column("guest_format", sa.String(255)),
+        sa.Column("device_type", sa.String(255)),
+        sa.Column("disk_bus", sa.String(255)),
+        sa.Column("boot_index", sa.Integer),
+        sa.Column("device_name", sa.String(255)),
+        sa.Column("delete_on_termination", sa.Boolean, nullable=False, default=False),
+        sa.Column("snapshot_id", sa.String(36)),
+        sa.Column("volume_id", sa.String(36)),
+        sa.Column("image_id", sa.String(36)),
+        sa.Column("volume_size", sa.Integer),
+        sa.Column("volume_type", sa.String(255)),
+        sa.Column("no_device", sa.Boolean),
+        sa.Column("connection_info", LongText),
+        sa.Column("tag", sa.String(255)),
+        sa.Column("attachment_id", sa.String(36)),
+        *_times(),
+        sa.UniqueConstraint("uuid", name="uniq_block_device_mapping0uuid"),
+        sa.UniqueConstraint(
+            "instance_uuid", "volume_id", "deleted", name="uniq_block_device_mapping0instance_uuid0volume_id0deleted"
+        ),
+        sa.UniqueConstraint(
+            "instance_uuid",
+            "device_name",
+            "deleted",
+            name="uniq_block_device_mapping0instance_uuid0device_name0deleted",
+        ),
+        mysql_charset="utf8mb4",
+    )
+    op.create_index("block_device_mapping_volume_id_deleted_idx", "block_device_mapping", ["volume_id", "deleted"])

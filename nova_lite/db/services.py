@@ -1,0 +1,79 @@
+"""Statements on `services`: who has reported, and when."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from lite_common import db
+from nova_lite.db.models import services as table
+
+COMPUTE = "nova-compute"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRecord:
+    """One daemon on one host, as it last reported. Times are UTC."""
+
+    id: int
+    uuid: str
+    host: str
+    binary: str
+    topic: str | None
+    report_count: int
+    disabled: bool
+    disabled_reason: str | None
+    forced_down: bool
+    last_seen_up: datetime.datetime | None
+    created_at: datetime.datetime | None
+    updated_at: datetime.datetime | None
+
+    def is_up(self, down_time: float) -> bool:
+        """Whether it reported within the last `down_time` seconds and nobody forced it down."""
+        age = self.age
+        return not self.forced_down and age is not None and age <= down_time
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the last report; None if there never was one."""
+        seen = self.last_seen_up or self.created_at
+        return (db.utcnow() - seen).total_seconds() if seen else None
+
+
+COLUMNS = tuple(table.c[name] for name in ServiceRecord.__dataclass_fields__)
+
+
+def report(database: db.Database, host: str, binary: str, topic: str) -> None:
+    """Note that the daemon is alive; its first report makes its row."""
+    now = db.utcnow()
+    seen = {"report_count": table.c.report_count + 1, "last_seen_up": now, "updated_at": now}
+    mine = table.update().where(table.c.host == host, table.c.binary == binary, table.c.deleted == 0)
+    first = {"uuid": str(uuid.uuid4()), "host": host, "binary": binary, "topic": topic, "report_count": 1}
+    with database.connection() as conn:
+        if conn.execute(mine.values(seen)).rowcount:
+            return
+        try:
+            conn.execute(table.insert().values(first | {"last_seen_up": now, "created_at": now, "updated_at": now}))
+        except db.Duplicate:
+            conn.execute(mine.values(seen))
+
+
+def list_all(database: db.Database, *, host: str | None = None, binary: str | None = None) -> list[ServiceRecord]:
+    """Every service, or those of a host or a binary, in the order in which they first reported."""
+    wanted = sa.select(*COLUMNS).where(table.c.deleted == 0).order_by(table.c.id)
+    if host is not None:
+        wanted = wanted.where(table.c.host == host)
+    if binary is not None:
+        wanted = wanted.where(table.c.binary == binary)
+    with database.connection() as conn:
+        return [record(row) for row in conn.execute(wanted)]
+
+
+def record(row: Sequence[Any]) -> ServiceRecord:
+    """The record of a row of COLUMNS."""
+    return ServiceRecord(*row)

@@ -1,0 +1,146 @@
+"""nova-compute is killed between two steps; what it finds when it is back is brought to an end in which all agree."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lite_common import db, errors
+from nova_lite.compute import attach, reconcile, recovery
+from nova_lite.db import models
+from tests.unit.nova_lite.compute.conftest import Cloud
+
+
+class Killed(BaseException):
+    """The process ends here: nothing after it runs, no undo and no fault."""
+
+
+class DeadStack(contextlib.ExitStack):
+    """An undo stack that a killed process takes with it."""
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> bool:
+        if kind is Killed:
+            self.pop_all()
+        return bool(super().__exit__(kind, *rest))
+
+
+@pytest.fixture(params=("attachments", "legacy"))
+def flow(request: pytest.FixtureRequest, cloud: Cloud) -> str:
+    if request.param == "legacy":
+        cloud.legacy()
+    return str(request.param)
+
+
+@contextlib.contextmanager
+def killed_at(cloud: Cloud, owner: object, name: str, after: bool) -> Iterator[None]:
+    """While the block runs, messages wait; then they are taken by a process that dies at this step, or right after."""
+    step: Callable[..., object] = getattr(owner, name)
+
+    def killed(*args: object, **kwargs: object) -> object:
+        if after:
+            step(*args, **kwargs)
+        raise Killed
+
+    cloud.rpc.queue = []
+    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, killed)
+        patch.setattr(attach, "contextlib", types.SimpleNamespace(ExitStack=DeadStack))
+        with pytest.raises(Killed):
+            cloud.rpc.deliver()
+
+
+ATTACH_DEATHS = [
+    ("connector", "properties", False),
+    ("connector", "connect_volume", False),
+    ("connector", "connect_volume", True),
+    ("virt", "attach_volume", False),
+    ("virt", "attach_volume", True),
+]
+
+
+@pytest.mark.parametrize(("owner", "step", "after"), ATTACH_DEATHS)
+def test_killed_in_an_attach(cloud: Cloud, flow: str, owner: str, step: str, after: bool) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    with killed_at(cloud, getattr(cloud, owner), step, after):
+        cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    assert cloud.twin.status(volume) in ("reserved", "attaching")
+    assert len(cloud.devices(server)) == 1
+    restart(cloud)
+    if (step, after) == ("attach_volume", True):
+        cloud.assert_attached(server, volume)
+    else:
+        assert cloud.devices(server) == []
+        assert cloud.twin.status(volume) == "available"
+        assert cloud.twin.attachments == {}
+        assert cloud.disks(server).stored == frozenset()
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_in_a_detach(cloud: Cloud, flow: str, after: bool) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    with killed_at(cloud, cloud.virt, "detach_volume", after):
+        cloud.volumes.detach_volume(cloud.ctx, server, volume)
+    assert cloud.twin.status(volume) == "detaching"
+    restart(cloud)
+    cloud.assert_as_before(server, volume)
+
+
+def test_message_of_an_attach_is_lost(cloud: Cloud, flow: str) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.rpc.queue = []
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    recovery.tick(cloud.host)
+    assert len(cloud.devices(server)) == 1, "too young to be given up"
+    restart(cloud)
+    cloud.assert_as_before(server, volume)
+    # The message was only late.
+    cloud.rpc.deliver()
+    cloud.assert_as_before(server, volume)
+
+
+def test_nova_api_died_before_it_wrote_down_the_attachment(cloud: Cloud) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.rpc.queue = []
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    with cloud.database.connection() as conn:
+        conn.execute(models.block_device_mapping.update().values(attachment_id=None))
+    restart(cloud)
+    cloud.assert_as_before(server, volume)
+
+
+def test_what_is_in_order_or_strange_is_left_alone(cloud: Cloud) -> None:
+    server, fine, strange = cloud.boot().uuid, cloud.twin.add_volume(), cloud.twin.add_volume()
+    for volume in (fine, strange):
+        cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.twin.volumes[strange]["status"] = "error"
+    before = cloud.devices(server)
+    restart(cloud)
+    assert cloud.devices(server) == before
+    assert cloud.disks(server).live == {fine, strange}
+
+
+def test_cinder_is_down_at_the_restart(cloud: Cloud) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.twin.volumes[volume]["status"] = "detaching"
+    cloud.twin.faults["GET volumes"] = [errors.Unavailable("down")]
+    recovery.resume(cloud.host)
+    assert len(cloud.devices(server)) == 1
+    recovery.resume(cloud.host)
+    cloud.assert_as_before(server, volume)
+
+
+def restart(cloud: Cloud) -> None:
+    """nova-compute comes back, and its timer runs once when the reservations have become old."""
+    recovery.resume(cloud.host)
+    long_ago = db.utcnow() - datetime.timedelta(seconds=reconcile.RESERVATION_AGE + 1)
+    with cloud.database.connection() as conn:
+        conn.execute(models.block_device_mapping.update().values(created_at=long_ago))
+    recovery.tick(cloud.host)
