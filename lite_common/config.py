@@ -23,7 +23,7 @@ COMMON: Options = {
         ),
         cfg.StrOpt(
             "state_path",
-            default="/var/lib/$project",
+            default="/var/lib/lite",
             sample_default="/var/lib/nova-lite or /var/lib/cinder-lite",
             help="Directory for files that must survive a restart.",
         ),
@@ -75,7 +75,8 @@ COMMON: Options = {
         cfg.StrOpt(
             "connection",
             secret=True,
-            default="sqlite:///$state_path/$project.sqlite",
+            default="sqlite:////var/lib/lite/lite.sqlite",
+            sample_default="sqlite:////var/lib/<project>/<project>.sqlite",
             help="SQLAlchemy URL: sqlite:///PATH or mysql+pymysql://USER:PASSWORD@HOST/NAME?charset=utf8mb4.",
         ),
         cfg.IntOpt("pool_size", default=20, min=1, help="Most connections this daemon holds open."),
@@ -103,6 +104,9 @@ def load(
     conf = cfg.ConfigOpts()
     register(conf, [COMMON, *options])
     oslo_log.register_options(conf)
+    # oslo.config does not know its own `project` as an option, so these defaults cannot refer to it.
+    conf.set_default("state_path", f"/var/lib/{project}")
+    conf.set_default("connection", f"sqlite:////var/lib/{project}/{project}.sqlite", group="database")
     conf(list(argv), project=project, prog=prog)
     if logs:
         oslo_log.set_defaults(default_log_levels=[f"{name}=WARNING" for name in QUIET.split()])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import kombu.exceptions
 import oslo_messaging
 from oslo_config import cfg
 from oslo_messaging._metrics import client as messaging_metrics
@@ -22,6 +23,8 @@ from lite_common import context, errors
 
 LOG = logging.getLogger(__name__)
 
+# The second one comes when not even the first connection of the process could be made.
+BUS_DOWN = (oslo_messaging.MessageDeliveryFailure, kombu.exceptions.OperationalError)
 # Attempts to hand a message to the broker before the caller is told that it is down.
 SEND_RETRIES = 1
 
@@ -90,7 +93,7 @@ class Client:
                 f"{where} did not answer {method} within {limit:g} s. Check that the service runs there "
                 "(`nlite service-list`) and that it reaches RabbitMQ."
             ) from err
-        except oslo_messaging.MessageDeliveryFailure as err:
+        except BUS_DOWN as err:
             raise _bus_down(where, method) from err
         except oslo_messaging.RemoteError as err:
             raise errors.BackendError(f"{where} failed in {method}: {err.exc_type}: {err.value}") from err
@@ -108,7 +111,7 @@ class Client:
         prepared = self._client.prepare(server=server, fanout=fanout or None, retry=SEND_RETRIES)
         try:
             prepared.cast(ctx, method, **arguments)
-        except oslo_messaging.MessageDeliveryFailure as err:
+        except BUS_DOWN as err:
             raise _bus_down(f"{self._topic}.{server}" if server else self._topic, method) from err
 
 

@@ -40,10 +40,8 @@ OPTIONS: config.Options = {
 def load(prog: str, argv: Sequence[str], *, logs: bool = True) -> cfg.ConfigOpts:
     """The configuration of one nova-lite program. Raises as `lite_common.config.load`."""
     conf = config.load("nova-lite", prog, [OPTIONS], argv, logs=logs)
-    # Defaults that differ between the services cannot be in the options that both have.
+    # A default that differs between the services cannot be in the options that both have.
     conf.set_default("port", API_PORT, group="api")
-    conf.set_default("state_path", "/var/lib/nova-lite")
-    conf.set_default("connection", "sqlite:///$state_path/nova-lite.sqlite", group="database")
     return conf
 
 

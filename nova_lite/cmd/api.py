@@ -33,7 +33,7 @@ from nova_lite.db import services
 from nova_lite.volume import client
 
 NAME = "nova-api"
-ERROR_MODULES = ("nova_lite.errors",)
+ERROR_MODULES = ("nova_lite.errors", "nova_lite.virt.errors")
 
 
 class _Connections:

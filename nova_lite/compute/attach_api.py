@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,7 @@ from nova_lite.volume.client import CinderClient, Volume
 
 LOG = logging.getLogger(__name__)
 
+RELEASE_WAIT = 1.0
 DEVICE_PATH = re.compile(r"(^/dev/x{0,1}[a-z]{0,1}d{0,1})([a-z]+)[0-9]*$")
 
 
@@ -152,12 +154,25 @@ class AttachmentApi:
         volume = self._cinder.get_volume(ctx, volume_id)
         if volume.multiattach:
             raise nova_errors.MultiattachUnsupported(volume=volume_id)
-        holders = attachments.servers_with(self._database, volume_id)
+        holders = self._holders(volume)
         if holders:
             raise nova_errors.InvalidVolume(
                 reason=f"volume {volume_id} is already attached to instances: {', '.join(holders)}"
             )
         return volume
+
+    def _holders(self, volume: Volume) -> list[str]:
+        """Servers that have the volume or are getting it.
+
+        A detach ends in Cinder first and then releases its row; who sees the volume available may ask for it again
+        before that second step, so a row of an available volume gets a moment to go.
+        """
+        end = time.monotonic() + RELEASE_WAIT
+        while holders := attachments.servers_with(self._database, volume.id):
+            if volume.status != "available" or time.monotonic() > end:
+                break
+            time.sleep(0.02)
+        return holders
 
     def _reserve_name(
         self, ctx: context.RequestContext, host: str, server: Server, volume: Volume, wanted: dict[str, Any]

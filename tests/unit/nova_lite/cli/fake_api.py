@@ -307,7 +307,7 @@ def _handler(stack: FakeStack) -> type[http.server.BaseHTTPRequestHandler]:
             self.wfile.write(payload)
 
         # Names that http.server calls.
-        do_GET = do_POST = do_DELETE = _serve  # noqa: N815
+        do_GET = do_POST = do_DELETE = _serve
 
         def log_message(self, *args: typing.Any) -> None:
             """Keep the test output quiet."""
