@@ -1,0 +1,1 @@
+"""The block storage service: an API, a scheduler and a volume daemon per host, over RPC and one database."""

@@ -1,0 +1,76 @@
+"""Every path of the API, on one page. Paths below /v3 exist with and without a project id after the prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cinder_lite.api import attachments, quotas, services, types, versions, volume_actions, volumes
+from lite_common.wsgi.routing import Route
+
+
+@dataclass(frozen=True)
+class Controllers:
+    """One controller per resource."""
+
+    versions: versions.VersionsController
+    volumes: volumes.VolumesController
+    volume_actions: volume_actions.VolumeActionsController
+    attachments: attachments.AttachmentsController
+    types: types.TypesController
+    services: services.ServicesController
+    quotas: quotas.QuotasController
+
+
+def roots(c: Controllers) -> list[Route]:
+    """Paths outside the versions."""
+    return [
+        Route("GET", "/", c.versions.choices),
+        Route("GET", "/v3", c.versions.show),
+    ]
+
+
+def version_3(c: Controllers) -> list[Route]:
+    """Paths below /v3."""
+    return [
+        Route("GET", "/volumes", c.volumes.index),
+        Route("POST", "/volumes", c.volumes.create),
+        Route("GET", "/volumes/detail", c.volumes.detail),
+        Route("GET", "/volumes/summary", c.volumes.summary),
+        Route("GET", "/volumes/{volume_id}", c.volumes.show),
+        Route("PUT", "/volumes/{volume_id}", c.volumes.update),
+        Route("DELETE", "/volumes/{volume_id}", c.volumes.delete),
+        Route("GET", "/volumes/{volume_id}/metadata", c.volumes.metadata),
+        Route("POST", "/volumes/{volume_id}/metadata", c.volumes.merge_metadata),
+        Route("PUT", "/volumes/{volume_id}/metadata", c.volumes.replace_metadata),
+        Route("GET", "/volumes/{volume_id}/metadata/{key}", c.volumes.show_meta),
+        Route("PUT", "/volumes/{volume_id}/metadata/{key}", c.volumes.update_meta),
+        Route("DELETE", "/volumes/{volume_id}/metadata/{key}", c.volumes.delete_meta),
+        Route("POST", "/volumes/{volume_id}/action", c.volume_actions.perform),
+        Route("GET", "/attachments", c.attachments.index),
+        Route("POST", "/attachments", c.attachments.create),
+        Route("GET", "/attachments/detail", c.attachments.detail),
+        Route("GET", "/attachments/{attachment_id}", c.attachments.show),
+        Route("PUT", "/attachments/{attachment_id}", c.attachments.update),
+        Route("DELETE", "/attachments/{attachment_id}", c.attachments.delete),
+        Route("POST", "/attachments/{attachment_id}/action", c.attachments.perform),
+        Route("GET", "/types", c.types.index),
+        Route("POST", "/types", c.types.create),
+        Route("GET", "/types/{type_id}", c.types.show),
+        Route("DELETE", "/types/{type_id}", c.types.delete),
+        Route("GET", "/types/{type_id}/extra_specs", c.types.specs),
+        Route("POST", "/types/{type_id}/extra_specs", c.types.set_specs),
+        Route("GET", "/types/{type_id}/extra_specs/{key}", c.types.show_spec),
+        Route("PUT", "/types/{type_id}/extra_specs/{key}", c.types.update_spec),
+        Route("DELETE", "/types/{type_id}/extra_specs/{key}", c.types.delete_spec),
+        Route("GET", "/os-services", c.services.index),
+        Route("PUT", "/os-services/enable", c.services.enable),
+        Route("PUT", "/os-services/disable", c.services.disable),
+        Route("PUT", "/os-services/disable-log-reason", c.services.disable_log_reason),
+        Route("GET", "/os-availability-zone", c.services.zones),
+        Route("GET", "/scheduler-stats/get_pools", c.services.pools),
+        Route("GET", "/limits", c.quotas.limits),
+        Route("GET", "/os-quota-sets/{project}", c.quotas.show),
+        Route("PUT", "/os-quota-sets/{project}", c.quotas.update),
+        Route("DELETE", "/os-quota-sets/{project}", c.quotas.delete),
+        Route("GET", "/os-quota-sets/{project}/defaults", c.quotas.defaults),
+    ]

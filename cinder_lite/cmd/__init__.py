@@ -1,0 +1,1 @@
+"""Entry points: read the options, build the parts, run them."""

@@ -1,0 +1,212 @@
+"""cinder-lite-volume: owns the backends of this host; one RPC server for each, all in one process."""
+
+from __future__ import annotations
+
+from lite_common import service
+
+service.no_eventlet()
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from oslo_config import cfg
+
+from cinder_lite import conf as options
+from cinder_lite.db import migrations
+from cinder_lite.drivers import base as drivers
+from cinder_lite.scheduler import rpcapi as scheduler_rpc
+from cinder_lite.targets import base as targets
+from cinder_lite.volume import backend as backends
+from cinder_lite.volume import manager, recovery, reports
+from cinder_lite.volume import rpcapi as volume_rpc
+from lite_common import config, db, errors, rpc
+
+LOG = logging.getLogger(__name__)
+
+NAME = "cinder-lite-volume"
+WATCH_INTERVAL = 2.0
+TIDY_INTERVAL = 60.0
+
+Parts = tuple[drivers.VolumeDriver, targets.TargetDriver]
+
+
+class _Ground:
+    """What all parts stand on, so it starts first and stops last: the schema is right."""
+
+    def __init__(self, database: db.Database, bus: rpc.Bus) -> None:
+        self._database = database
+        self._bus = bus
+
+    def start(self) -> None:
+        """Raises errors.Unavailable when the database cannot be reached or needs `cinder-lite-manage db sync`."""
+        self._database.require_revision(migrations.HEAD, "cinder-lite-manage --config-file FILE db sync")
+
+    def stop(self, timeout: float) -> None:
+        """Let the connections go."""
+        self._bus.close()
+        self._database.close()
+
+
+class _SetUp:
+    """Sets a backend up before its RPC server opens; where that fails, a timer goes on trying.
+
+    The pauses double up to `2 ** attempts` seconds: a backend that is repaired soon is back soon, and one that is
+    broken for good costs little.
+    """
+
+    def __init__(self, backend: backends.Backend, attempts: int, when_ready: Callable[[], None]) -> None:
+        self._backend = backend
+        self._attempts = attempts
+        self._when_ready = when_ready
+        self._failures = 0
+        self._next = 0.0
+
+    def start(self) -> None:
+        """Try once. Exports are complete when this returns, unless the backend is broken."""
+        self._try()
+
+    def stop(self, timeout: float) -> None:
+        """Nothing to end."""
+
+    def tick(self) -> None:
+        """Watch the target of a backend that is ready; try again to set up one that is not."""
+        if self._backend.ready.is_set():
+            recovery.watch_target(self._backend)
+        elif time.monotonic() >= self._next and self._try():
+            self._when_ready()
+
+    def _try(self) -> bool:
+        if recovery.set_up(self._backend):
+            return True
+        self._next = time.monotonic() + 2.0 ** min(self._failures, self._attempts)
+        self._failures += 1
+        return False
+
+
+def build(conf: cfg.ConfigOpts, parts: Mapping[str, Parts] | None = None) -> service.Service:
+    """The daemon, not yet started. `parts` take the place of the drivers and targets that the options name.
+
+    Raises errors.Invalid when no backend is enabled.
+    """
+    options.prepare(conf)
+    if not conf.enabled_backends:
+        raise errors.Invalid("The option enabled_backends is empty. Name at least one backend and give it a section.")
+    database = db.from_conf(conf)
+    bus = rpc.Bus(conf, ["cinder_lite.errors"])
+    scheduler = scheduler_rpc.SchedulerRpc(bus)
+    all_parts: list[service.Part] = [_Ground(database, bus)]
+    for name in conf.enabled_backends:
+        driver, target = (parts or {}).get(name) or _parts(conf, name)
+        backend = backends.Backend(
+            f"{conf.host}@{name}", driver, target, database, availability_zone=conf.storage_availability_zone
+        )
+        all_parts += _backend_parts(conf, bus, backend, scheduler)
+    return service.Service(NAME, all_parts, stop_timeout=conf.graceful_shutdown_timeout)
+
+
+def _backend_parts(
+    conf: cfg.ConfigOpts, bus: rpc.Bus, backend: backends.Backend, scheduler: scheduler_rpc.SchedulerRpc
+) -> list[service.Part]:
+    def publish() -> None:
+        # A bus that is down loses this report; the next one comes on the timer.
+        with contextlib.suppress(errors.Unavailable):
+            reports.publish(backend, scheduler)
+
+    def first() -> None:
+        reports.beat(backend)
+        publish()
+        recovery.resume(backend, scheduler, untouched_for=0)
+
+    set_up = _SetUp(backend, conf.reinit_driver_count, first)
+    endpoint = manager.VolumeManager(backend, scheduler, scheduler)
+
+    def tidy() -> None:
+        recovery.resume(backend, scheduler)
+        recovery.drop_unneeded_exports(backend)
+
+    return [
+        set_up,
+        service.Periodic(f"report-{backend.name}", conf.report_interval, lambda: reports.beat(backend), at_start=True),
+        bus.server(volume_rpc.TOPIC, backend.name, endpoint, conf.rpc_workers),
+        service.Periodic(f"stats-{backend.name}", conf.backend_stats_polling_interval, publish, at_start=True),
+        _Once(f"resume-{backend.name}", lambda: recovery.resume(backend, scheduler, untouched_for=0)),
+        service.Periodic(f"watch-{backend.name}", WATCH_INTERVAL, set_up.tick),
+        service.Periodic(f"tidy-{backend.name}", TIDY_INTERVAL, tidy),
+    ]
+
+
+class _Once:
+    """Runs `work` once on a thread of its own, beside the parts that serve."""
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self._name = name
+        self._work = work
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Wait for the end."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception:  # outermost frame of the thread
+            LOG.exception("%s failed; the timer does it again", self._name)
+
+
+def _parts(conf: cfg.ConfigOpts, name: str) -> Parts:
+    """Driver and target that the backend's section names."""
+    section = conf[name]
+    pool = drivers.Pool(
+        section.volume_backend_name or name, section.max_over_subscription_ratio, section.reserved_percentage
+    )
+    portal = f"{_bracketed(section.target_ip_address)}:{section.target_port}"
+    # A daemon loads only what its backends need.
+    driver: drivers.VolumeDriver
+    target: targets.TargetDriver
+    if section.volume_driver == "fake":
+        from cinder_lite.drivers import fake as fake_driver
+
+        driver = fake_driver.FakeDriver(pool, section.fake_capacity_gb)
+    else:
+        from cinder_lite.drivers import file
+
+        driver = file.FileDriver(pool, section.volumes_dir)
+    if section.target_helper == "fake":
+        from cinder_lite.targets import fake as fake_target
+
+        target = fake_target.FakeTarget(section.target_prefix, portal)
+    else:
+        from cinder_lite.targets import tgt, tgt_control
+
+        # Two backends may share a tgtd; each keeps its own list of what it exported there.
+        directory = os.path.join(section.target_conf_dir, name)
+        target = tgt.TgtTarget(
+            section.target_prefix, portal, directory, tgt_control.Control(section.tgt_control_socket)
+        )
+    return driver, target
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM; the exit code."""
+    conf = config.load(options.PROJECT, NAME, [options.OPTIONS], sys.argv[1:] if argv is None else argv)
+    return service.run(build(conf))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The compute service as this one sees it: over its REST API."""

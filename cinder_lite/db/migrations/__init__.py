@@ -1,0 +1,6 @@
+"""Alembic's directory: one file per change of the schema, in `versions`."""
+
+import pathlib
+
+HEAD = "0001"
+LOCATION = str(pathlib.Path(__file__).parent)

@@ -1,0 +1,112 @@
+"""What cinder-volume asks of the thing that keeps the bytes.
+
+Every operation is an *ensure*: asked twice, it does its work once, so a daemon that was killed in the middle simply
+asks again. A driver knows names and sizes, never rows: who owns a volume and in which state it is stays above.
+"""
+
+from __future__ import annotations
+
+import abc
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from lite_common import errors
+
+GIB = 1 << 30
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What the options say about the one pool of a backend: its name and how much of it may be promised."""
+
+    name: str
+    max_over_subscription_ratio: float = 20.0
+    reserved_percentage: int = 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a driver measured, in GiB. `provisioned` is the sum of the sizes promised, `free` what is really left."""
+
+    total: float
+    free: float
+    provisioned: float
+    volumes: int
+
+
+class VolumeDriver(abc.ABC):
+    """One backend's storage. Called from several threads; the caller holds the volume's lock.
+
+    What goes wrong is raised as errors.BackendError (or errors.Unavailable) that names the volume, the place and
+    what to do.
+    """
+
+    vendor = "nova-lite"
+    version = "1.0"
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+
+    @abc.abstractmethod
+    def check_for_setup_error(self) -> None:
+        """Return when the backend can work. Raises errors.LiteError that says what to repair."""
+
+    @abc.abstractmethod
+    def create_volume(self, name: str, size_gb: int) -> None:
+        """Ensure that a volume `name` of `size_gb` GiB exists; a new one reads as zeros."""
+
+    @abc.abstractmethod
+    def delete_volume(self, name: str) -> None:
+        """Ensure that no volume `name` exists."""
+
+    @abc.abstractmethod
+    def local_path(self, name: str) -> str:
+        """Return the path by which a program on this host opens the volume."""
+
+    @abc.abstractmethod
+    def measure(self) -> Usage:
+        """Return what the backend holds now."""
+
+    def get_stats(self) -> dict[str, Any]:
+        """Return the capabilities that are reported to the scheduler, with the field names of Cinder's reports."""
+        usage = self.measure()
+        return {
+            "volume_backend_name": self.pool.name,
+            "vendor_name": self.vendor,
+            "driver_version": self.version,
+            "storage_protocol": "iSCSI",
+            "shared_targets": False,
+            "sparse_copy_volume": True,
+            "pools": [
+                {
+                    "pool_name": self.pool.name,
+                    "total_capacity_gb": round(usage.total, 2),
+                    "free_capacity_gb": round(usage.free, 2),
+                    "provisioned_capacity_gb": round(usage.provisioned, 2),
+                    "max_over_subscription_ratio": self.pool.max_over_subscription_ratio,
+                    "reserved_percentage": self.pool.reserved_percentage,
+                    "thin_provisioning_support": True,
+                    "thick_provisioning_support": False,
+                    "total_volumes": usage.volumes,
+                    "location_info": self.location(),
+                    "QoS_support": False,
+                    "multiattach": False,
+                    "backend_state": "up",
+                    "filter_function": None,
+                    "goodness_function": None,
+                }
+            ],
+        }
+
+    @abc.abstractmethod
+    def location(self) -> str:
+        """Return where the pool is, for people."""
+
+
+def checked_name(name: str) -> str:
+    """Return `name`. Raises errors.BackendError when it could lead outside the backend's directory."""
+    if not _NAME.fullmatch(name):
+        raise errors.BackendError(f"{name!r} cannot be the name of a volume.")
+    return name

@@ -1,0 +1,1 @@
+"""Choosing the backend for a new volume."""

@@ -1,0 +1,129 @@
+"""The scheduler's parts in one record, and the queue of requests that came before any backend had reported.
+
+A request that waits holds no thread: the reports it waits for arrive through the same pool of threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cinder_lite.db import placement, services
+from cinder_lite.scheduler import filters
+from cinder_lite.scheduler.host_state import HostStates, Member
+from lite_common import context, db, errors
+
+LOG = logging.getLogger(__name__)
+
+VOLUME_BINARY = "cinder-volume"
+# A message that was taken is acted on at once; a volume without a backend for so many seconds was forgotten.
+LOST_AFTER = 60.0
+
+
+class VolumeDaemon(Protocol):
+    """The part of the volume daemon's RPC client that is used here."""
+
+    def create_volume(
+        self,
+        ctx: context.RequestContext,
+        host: str,
+        volume_id: str,
+        request_spec: dict[str, Any],
+        filter_properties: dict[str, Any],
+    ) -> None:
+        """Have the volume made there."""
+
+    def publish_service_capabilities(self, ctx: context.RequestContext) -> None:
+        """Ask all backends for a report."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the same names; `filters` in the order in which they are asked."""
+
+    filters: Sequence[filters.Filter]
+    max_attempts: int = 3
+    capacity_weight_multiplier: float = 1.0
+    service_down_time: float = 60.0
+    init_wait_time: float = 60.0
+
+
+@dataclass
+class Scheduler:
+    """What every operation of the scheduler takes as its first argument."""
+
+    database: db.Database
+    volume: VolumeDaemon
+    states: HostStates
+    options: Options
+
+    def members(self) -> list[Member]:
+        """The backends that are enabled and alive."""
+        with self.database.connection() as conn:
+            found = services.listed(conn, binary=VOLUME_BINARY)
+        return [
+            Member(one.host, one.availability_zone)
+            for one in found
+            if not one.disabled and one.is_up(self.options.service_down_time)
+        ]
+
+
+Work = Callable[[], None]
+
+
+@dataclass
+class Waiting:
+    """Requests held until a backend has reported, or until `wait` seconds after the start."""
+
+    states: HostStates
+    wait: float
+    _since: float = field(default_factory=time.monotonic)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _held: list[Work] = field(default_factory=list)
+
+    def submit(self, work: Work) -> None:
+        """Run `work` now, or keep it when it is too early to judge."""
+        with self._guard:
+            if not self._is_open():
+                self._held.append(work)
+                LOG.info("no backend has reported yet; %d requests wait", len(self._held))
+                return
+        work()
+
+    def release(self) -> None:
+        """Run what was kept, if the time has come. An error of one request stops no other."""
+        with self._guard:
+            if not self._is_open():
+                return
+            held, self._held = self._held, []
+        for work in held:
+            try:
+                work()
+            except errors.LiteError as err:
+                LOG.error("a request that had waited failed: %s", err.message)
+
+    def _is_open(self) -> bool:
+        return self.states.has_reports() or time.monotonic() - self._since >= self.wait
+
+
+def lost(scheduler: Scheduler, untouched_for: float = LOST_AFTER) -> list[str]:
+    """The ids of volumes whose request was lost before a backend was found."""
+    with scheduler.database.connection() as conn:
+        return [volume.id for volume in placement.waiting(conn, untouched_for)]
+
+
+def chosen_filters(names: Sequence[str]) -> list[filters.Filter]:
+    """The filters of those names, after the one that always holds.
+
+    Raises errors.Invalid, naming the option, for a name that is unknown.
+    """
+    unknown = [name for name in names if name not in filters.FILTERS]
+    if unknown:
+        raise errors.Invalid(
+            f"scheduler_default_filters names {', '.join(unknown)}; known are {', '.join(filters.FILTERS)}."
+        )
+    return [filters.not_tried, *(filters.FILTERS[name] for name in names)]

@@ -1,0 +1,51 @@
+"""cinder-scheduler's side of RPC: each message goes to the operation of its name, and nothing else happens here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cinder_lite.scheduler import core
+from lite_common import context
+
+
+class SchedulerManager:
+    """The RPC endpoint. Ids and plain data come in, plain data goes out."""
+
+    def __init__(self, scheduler: core.Scheduler, waiting: core.Waiting) -> None:
+        self._scheduler = scheduler
+        self._waiting = waiting
+
+    def create_volume(
+        self,
+        ctx: context.RequestContext,
+        volume_id: str,
+        request_spec: dict[str, Any],
+        filter_properties: dict[str, Any],
+    ) -> None:
+        """Cast: see `flow.create_volume`."""
+        # taskflow brings networkx along; a daemon that makes no volumes does not pay for it.
+        from cinder_lite.scheduler import flow
+
+        self._waiting.submit(
+            lambda: flow.create_volume(self._scheduler, ctx, volume_id, request_spec, filter_properties)
+        )
+
+    def update_service_capabilities(
+        self, ctx: context.RequestContext, service_name: str, host: str, capabilities: dict[str, Any]
+    ) -> None:
+        """Fanout: see `host_state.HostStates.update`."""
+        self._scheduler.states.update(host, capabilities)
+        self._waiting.release()
+
+    def get_pools(self, ctx: context.RequestContext) -> list[dict[str, Any]]:
+        """Call: see `host_state.HostStates.snapshot`."""
+        return self._scheduler.states.snapshot()
+
+    def release_waiting(self) -> None:
+        """Timer: run the requests that have waited long enough for a first report."""
+        self._waiting.release()
+
+    def find_lost(self) -> None:
+        """Timer: schedule anew the volumes whose message was lost."""
+        for volume_id in core.lost(self._scheduler):
+            self.create_volume(context.admin_context(overwrite=False), volume_id, {}, {})

@@ -1,0 +1,195 @@
+"""What cinder-volume asks of the thing that lets hosts reach a volume over iSCSI.
+
+Every operation is an *ensure present* or an *ensure absent*. One target per volume; the disk is one LUN of it.
+A target knows no rows: the caller holds the volume's lock and keeps location and secret in the database.
+"""
+
+from __future__ import annotations
+
+import abc
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cinder_lite import errors as cinder_errors
+from lite_common import errors
+
+# Cinder's alphabet for generated secrets: no characters that are mistaken for each other.
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+USER_LENGTH = 20
+PASSWORD_LENGTH = 16
+# How long `remove_export` waits for an initiator that is logging out.
+BUSY_WAIT = 5.0
+
+
+@dataclass(frozen=True)
+class Auth:
+    """The CHAP login of one target; the password is never shown."""
+
+    username: str
+    password: str = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Auth:
+        """Return a new random login."""
+        return cls(_random(USER_LENGTH), _random(PASSWORD_LENGTH))
+
+    @classmethod
+    def parse(cls, provider_auth: str) -> Auth:
+        """Return the login held in `volumes.provider_auth` ("CHAP user password").
+
+        Raises errors.BackendError when it is not one.
+        """
+        parts = provider_auth.split()
+        if len(parts) != 3 or parts[0] != "CHAP":
+            raise errors.BackendError("The volume's provider_auth is not of the form 'CHAP user password'.")
+        return cls(parts[1], parts[2])
+
+    def provider_auth(self) -> str:
+        """Return the form in which the database holds it."""
+        return f"CHAP {self.username} {self.password}"
+
+
+@dataclass(frozen=True)
+class Export:
+    """One export that should exist. `location` is where it was last, if it ever was."""
+
+    volume_name: str
+    path: str
+    auth: Auth
+    location: str | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """One initiator that is logged in to a target."""
+
+    initiator: str
+    address: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.initiator} ({self.address})" if self.address else self.initiator
+
+
+class TargetDriver(abc.ABC):
+    """One backend's target. Called from several threads, never twice at a time for one volume.
+
+    What goes wrong is raised as errors.BackendError, or errors.Unavailable when the target daemon is down; both
+    name the target and what to do.
+    """
+
+    lun = 1
+
+    def __init__(self, prefix: str, portal: str) -> None:
+        """`prefix` is what the IQNs begin with, `portal` the "address:port" that hosts connect to."""
+        self.prefix = prefix
+        self.portal = portal
+
+    def iqn(self, volume_name: str) -> str:
+        """Return the name of the volume's target."""
+        return f"{self.prefix}{volume_name}"
+
+    @abc.abstractmethod
+    def check_for_setup_error(self) -> None:
+        """Return when the target daemon can work. Raises errors.LiteError that says what to repair."""
+
+    @abc.abstractmethod
+    def ensure_export(self, volume_name: str, path: str, auth: Auth, location: str | None = None) -> str:
+        """Ensure that hosts with the login reach `path`, and return the provider_location.
+
+        What is missing of an export is added without disturbing its sessions. After an error nothing new is left.
+        """
+
+    @abc.abstractmethod
+    def remove_export(self, volume_name: str, location: str | None) -> None:
+        """Ensure that nobody reaches the volume any more.
+
+        Raises errors.VolumeIsBusy, naming the initiator, when one is still logged in after BUSY_WAIT seconds; a
+        session is never cut, because a guest would lose its disk.
+        """
+
+    @abc.abstractmethod
+    def sessions(self, volume_name: str) -> list[Session]:
+        """Return who is logged in to the volume's target; nobody when there is none."""
+
+    @abc.abstractmethod
+    def exported(self) -> set[str]:
+        """Return the names of the volumes that this backend exported and has not taken back."""
+
+    @abc.abstractmethod
+    def generation(self) -> str:
+        """Return a text that changes when the target daemon was started anew and may have lost its targets."""
+
+    def ensure_all(self, exports: Iterable[Export]) -> dict[str, str | errors.LiteError]:
+        """Ensure many exports; returns location or error of each volume by name. One failure stops no other."""
+        outcome: dict[str, str | errors.LiteError] = {}
+        for export in exports:
+            try:
+                outcome[export.volume_name] = self.ensure_export(
+                    export.volume_name, export.path, export.auth, export.location
+                )
+            except errors.LiteError as err:
+                outcome[export.volume_name] = err
+        return outcome
+
+    def validate_connector(self, connector: Mapping[str, Any]) -> None:
+        """Return when the connector names an initiator. Raises InvalidInput (400) otherwise."""
+        initiator = connector.get("initiator")
+        if not isinstance(initiator, str) or not initiator:
+            raise cinder_errors.InvalidInput(
+                reason="the connector has no 'initiator'. Send the iSCSI initiator name of the host that connects."
+            )
+
+    def terminate_connection(self, volume_name: str, connector: Mapping[str, Any]) -> None:  # noqa: B027 - see below
+        """Withdraw what was granted to this initiator alone: nothing where the login belongs to the target."""
+
+    def connection_properties(
+        self, location: str, provider_auth: str, volume_id: str, connector: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return {"driver_volume_type", "data"} for the host of `connector` (the form of os-brick's iSCSI)."""
+        portal, iqn, lun = parse_location(location)
+        auth = Auth.parse(provider_auth)
+        data: dict[str, Any] = {
+            "target_discovered": False,
+            "target_portal": portal,
+            "target_iqn": iqn,
+            "target_lun": lun,
+            "volume_id": volume_id,
+            "auth_method": "CHAP",
+            "auth_username": auth.username,
+            "auth_password": auth.password,
+        }
+        if connector.get("multipath"):
+            data |= {"target_portals": [portal], "target_iqns": [iqn], "target_luns": [lun]}
+        return {"driver_volume_type": "iscsi", "data": data}
+
+
+def format_location(portal: str, target_id: int, iqn: str, lun: int) -> str:
+    """Return the text kept in `volumes.provider_location`."""
+    return f"{portal},{target_id} {iqn} {lun}"
+
+
+def parse_location(location: str) -> tuple[str, str, int]:
+    """Return (portal, iqn, lun) of a provider_location. Raises errors.BackendError when it is not one."""
+    try:
+        address, iqn, lun = location.split()
+        portal = address.rpartition(",")[0]
+        return portal, iqn, int(lun)
+    except ValueError as err:
+        raise errors.BackendError(
+            f"The volume's provider_location {location!r} is not of the form 'ip:port,id iqn lun'."
+        ) from err
+
+
+def busy(volume_name: str, iqn: str, sessions: Iterable[Session]) -> cinder_errors.VolumeIsBusy:
+    """Return the error that names who is still logged in."""
+    who = ", ".join(sorted({str(session) for session in sessions})) or "an initiator that is logging in"
+    return cinder_errors.VolumeIsBusy(
+        volume_id=volume_name.removeprefix("volume-"),
+        reason=f"target {iqn} is used by {who}. Detach the disk there, then repeat the request.",
+    )
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))

@@ -1,0 +1,60 @@
+"""Delete a volume: export, bytes, row, usage, in this order, so that a daemon killed anywhere just does it again."""
+
+from __future__ import annotations
+
+import logging
+
+from cinder_lite import errors, states
+from cinder_lite.db import exports as rows
+from cinder_lite.db import volumes
+from cinder_lite.volume import exports
+from cinder_lite.volume.backend import Backend, volume_name
+from lite_common import context, trace
+from lite_common import errors as common_errors
+
+LOG = logging.getLogger(__name__)
+
+
+def delete_volume(backend: Backend, ctx: context.RequestContext, volume_id: str) -> None:
+    """Delete a volume in state `deleting`; one that is gone, or in another state, is left alone.
+
+    In use: back to `available`, errors.VolumeIsBusy. The target daemon is down: stays `deleting` and is tried again
+    by `recovery`. Any other failure: `error_deleting`. The project's usage sinks in the row's own transaction.
+    """
+    with backend.work_on(ctx, volume_id, "delete_volume"):
+        with trace.step("delete_volume", volume=volume_id):
+            try:
+                with backend.database.connection() as conn:
+                    found = rows.find(conn, volume_id)
+            except errors.VolumeNotFound:
+                return
+            if found.volume.status != states.DELETING:
+                LOG.warning("volume %s is %s, not deleting; it is left alone", volume_id, found.volume.status)
+                return
+            _delete(backend, found)
+
+
+def _delete(backend: Backend, found: rows.Exported) -> None:
+    volume = found.volume
+    name = volume_name(volume.id)
+    try:
+        if volume.attach_status == states.ATTACHED:
+            raise errors.VolumeIsBusy(volume_id=volume.id, reason="it is attached. Detach it first.")
+        if volume.provider_location is not None or name in backend.target.exported():
+            exports.drop(backend, volume)
+        backend.driver.delete_volume(name)
+    except errors.VolumeIsBusy:
+        _move(backend, "delete_refused", volume.id)
+        raise
+    except common_errors.Unavailable:
+        # Worth another try without anybody asking; error_deleting would need an administrator.
+        raise
+    except common_errors.LiteError:
+        _move(backend, "delete_failed", volume.id)
+        raise
+    volumes.destroy(backend.database, volume.id)
+
+
+def _move(backend: Backend, name: str, volume_id: str) -> None:
+    with backend.database.connection() as conn:
+        volumes.move(conn, name, volume_id)

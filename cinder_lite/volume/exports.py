@@ -1,0 +1,149 @@
+"""Exports as desired state: present while somebody uses the volume, absent otherwise, whatever happened meanwhile.
+
+`ensure` and `drop` serve one volume, under its lock. `restore` compares the database with the target for all
+volumes: at the daemon's start, and again whenever the target daemon was started anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cinder_lite import states
+from cinder_lite.db import exports as rows
+from cinder_lite.db import volumes
+from cinder_lite.targets import base as targets
+from cinder_lite.volume.backend import Backend, volume_name
+from lite_common import context, errors, trace
+
+LOG = logging.getLogger(__name__)
+
+# A volume in one of these belongs to somebody who may be between two steps, so its export is left as it is found.
+IN_MOTION = frozenset({states.ATTACHING, states.DETACHING})
+ATTACHED_STATES = frozenset({states.IN_USE, states.DETACHING})
+
+
+@dataclass(frozen=True)
+class Export:
+    """An export that is there. `changed` are the volume's columns that do not yet say so."""
+
+    location: str
+    provider_auth: str
+    changed: Mapping[str, str]
+
+
+def ensure(backend: Backend, volume: volumes.Volume) -> Export:
+    """Ensure the volume's export. Its login is made at the first one and kept for the volume's life."""
+    auth = targets.Auth.parse(volume.provider_auth) if volume.provider_auth else targets.Auth.generate()
+    name = volume_name(volume.id)
+    with trace.step("create_export", volume=volume.id):
+        location = backend.target.ensure_export(name, backend.driver.local_path(name), auth, volume.provider_location)
+    now = {"provider_location": location, "provider_auth": auth.provider_auth()}
+    before = {"provider_location": volume.provider_location, "provider_auth": volume.provider_auth}
+    return Export(location, now["provider_auth"], {} if now == before else now)
+
+
+def connection(
+    backend: Backend, volume: volumes.Volume, export: Export, connector: Mapping[str, Any], mode: str
+) -> dict[str, Any]:
+    """{"driver_volume_type", "data"} for that connector, with the keys that Cinder adds to a driver's."""
+    info = backend.target.connection_properties(export.location, export.provider_auth, volume.id, connector)
+    info["data"] |= {
+        "qos_specs": None,
+        "access_mode": mode,
+        "encrypted": volume.encryption_key_id is not None,
+        "cacheable": False,
+        "enforce_multipath": bool(connector.get("enforce_multipath", False)),
+    }
+    return info
+
+
+def drop(backend: Backend, volume: volumes.Volume) -> None:
+    """Ensure that the volume is not exported. Raises errors.VolumeIsBusy while an initiator is logged in."""
+    with trace.step("remove_export", volume=volume.id):
+        backend.target.remove_export(volume_name(volume.id), volume.provider_location)
+
+
+def drop_after_failure(backend: Backend, found: rows.Exported) -> None:
+    """Take back an export that a failed attach made, unless somebody else uses it; a failure here is only logged,
+    because the cause of the first one is what the caller must hear."""
+    if found.users():
+        return
+    try:
+        drop(backend, found.volume)
+    except errors.LiteError as err:
+        LOG.warning("the unused export of volume %s stays until it is next looked at: %s", found.volume.id, err)
+
+
+def restore(backend: Backend, ctx: context.RequestContext) -> None:
+    """Make the target hold every export that is needed, and none that nobody asks for.
+
+    Sessions are not disturbed. A volume that is attached but cannot be exported goes to `error`. Raises
+    errors.Unavailable when the target daemon is down.
+    """
+    with backend.database.connection() as conn:
+        found = rows.on_backend(conn, backend.name)
+    needed = [one.volume for one in found if _is_needed(one)]
+    outcome = backend.target.ensure_all([_wanted(backend, volume) for volume in needed])
+    for volume in needed:
+        _note(backend, volume, outcome[volume_name(volume.id)])
+    for name in unneeded(backend):
+        drop_unneeded(backend, name)
+    LOG.info("%s: %d volumes, %d exports in place", backend.name, len(found), len(needed))
+
+
+def unneeded(backend: Backend) -> set[str]:
+    """The names of the volumes that are exported though no row asks for it."""
+    exported = backend.target.exported()
+    with backend.database.connection() as conn:
+        found = rows.on_backend(conn, backend.name) if exported else []
+    return exported - {volume_name(one.volume.id) for one in found if _may_be_needed(one)}
+
+
+def drop_unneeded(backend: Backend, name: str) -> None:
+    """Remove an export that no row asks for, left by a daemon that was killed; looked at again under the lock."""
+    volume_id = name.removeprefix("volume-")
+    with backend.locks.hold(volume_id, "restore_exports"):
+        location = None
+        with backend.database.connection() as conn, contextlib.suppress(errors.NotFound):
+            found = rows.find(conn, volume_id)
+            if _may_be_needed(found):
+                return
+            location = found.volume.provider_location
+        LOG.warning("removing the export of volume %s, which nobody uses", volume_id)
+        try:
+            backend.target.remove_export(name, location)
+        except errors.Conflict as err:
+            LOG.warning("it is left: %s", err.message)
+
+
+def _may_be_needed(found: rows.Exported) -> bool:
+    return _is_needed(found) or found.volume.status in IN_MOTION
+
+
+def _is_needed(found: rows.Exported) -> bool:
+    return found.volume.provider_auth is not None and bool(found.users() or found.volume.status in ATTACHED_STATES)
+
+
+def _wanted(backend: Backend, volume: volumes.Volume) -> targets.Export:
+    name = volume_name(volume.id)
+    return targets.Export(
+        name,
+        backend.driver.local_path(name),
+        targets.Auth.parse(volume.provider_auth or ""),
+        volume.provider_location,
+    )
+
+
+def _note(backend: Backend, volume: volumes.Volume, outcome: str | errors.LiteError) -> None:
+    if isinstance(outcome, errors.Unavailable):
+        raise outcome
+    with backend.database.connection() as conn:
+        if isinstance(outcome, errors.LiteError):
+            LOG.error("the export of volume %s could not be restored: %s", volume.id, outcome.message)
+            volumes.move(conn, "export_lost", volume.id)
+        elif outcome != volume.provider_location:
+            volumes.update(conn, volume.id, provider_location=outcome)

@@ -1,0 +1,182 @@
+"""The last of the three flows that make a volume: `volume_create_manager`, run by the chosen backend.
+
+ExtractVolumeRef -> OnFailureReschedule -> ExtractVolumeSpec -> CreateVolumeFromSpec -> CreateVolumeOnFinish. When a
+step fails those before it are undone in reverse: what the driver made goes away, and the volume goes back to the
+scheduler for another backend or, when attempts are used up, to `error`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from taskflow import task
+from taskflow.patterns import linear_flow
+
+from cinder_lite import errors, flows, states
+from cinder_lite.db import placement, volumes
+from cinder_lite.volume.backend import Backend, Scheduler, volume_name
+from lite_common import context, db, trace
+from lite_common import errors as common_errors
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Outcome:
+    """What the undoing did: `rescheduled` keeps the volume from going to `error`."""
+
+    rescheduled: bool = False
+
+
+class ExtractVolumeRefTask(task.Task):
+    """Reads the volume; at the end of an undoing that found no other backend, moves it to `error`."""
+
+    default_provides = "volume"
+
+    def __init__(self, backend: Backend, outcome: Outcome) -> None:
+        super().__init__()
+        self._backend = backend
+        self._outcome = outcome
+
+    def execute(self, volume_id: str) -> volumes.Volume:
+        """The row. Raises errors.VolumeNotFound."""
+        with self._backend.database.connection() as conn:
+            return volumes.get(conn, volume_id)
+
+    def revert(self, result: Any, **kwargs: Any) -> None:
+        """Move the volume to `error` unless it was given back."""
+        if isinstance(result, volumes.Volume) and not self._outcome.rescheduled:
+            with self._backend.database.connection() as conn:
+                volumes.move(conn, "create_failed", result.id)
+
+
+class OnFailureRescheduleTask(task.Task):
+    """Does nothing on the way in; on the way back gives the volume to the scheduler once more."""
+
+    def __init__(self, backend: Backend, scheduler: Scheduler, ctx: context.RequestContext, outcome: Outcome) -> None:
+        super().__init__()
+        self._backend = backend
+        self._scheduler = scheduler
+        self._ctx = ctx
+        self._outcome = outcome
+
+    def execute(self, volume: volumes.Volume) -> None:
+        """Nothing to do yet."""
+
+    def revert(
+        self,
+        volume: volumes.Volume,
+        request_spec: dict[str, Any],
+        filter_properties: dict[str, Any],
+        flow_failures: Mapping[str, Any],
+        **kwargs: Any,
+    ) -> None:
+        """Give the volume back, with the cause, if the scheduler allows further tries; it counts them."""
+        retry = filter_properties.get("retry")
+        if not retry or not request_spec:
+            return
+        causes = [failure.exception_str for failure in flow_failures.values()]
+        again = filter_properties | {"retry": retry | {"exc": [*retry.get("exc", []), *causes]}}
+        if not placement.give_back(self._backend.database, volume.id, str(volume.host)):
+            return
+        self._outcome.rescheduled = True
+        try:
+            self._scheduler.create_volume(self._ctx, volume.id, request_spec, again)
+        except common_errors.Unavailable as err:
+            # The scheduler looks for volumes without a backend by itself, so the message is not needed for long.
+            LOG.warning("volume %s waits for the scheduler to find it: %s", volume.id, err.message)
+        LOG.warning("volume %s could not be made on %s; another backend is tried", volume.id, self._backend.name)
+
+
+class ExtractVolumeSpecTask(task.Task):
+    """Decides how the volume is made."""
+
+    default_provides = "volume_spec"
+
+    def execute(self, volume: volumes.Volume) -> dict[str, Any]:
+        """Kind, name and size; `raw` is an empty volume."""
+        return {"type": "raw", "name": volume_name(volume.id), "size": volume.size}
+
+
+class CreateVolumeFromSpecTask(task.Task):
+    """Has the driver make it."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__()
+        self._backend = backend
+
+    def execute(self, volume: volumes.Volume, volume_spec: dict[str, Any]) -> None:
+        """Ensure the volume. Raises what the driver raises, and errors.DriverNotInitialized."""
+        self._backend.require_ready()
+        with trace.step("create_volume_from_spec", volume=volume.id):
+            self._backend.driver.create_volume(volume_spec["name"], volume_spec["size"])
+
+    def revert(self, volume: volumes.Volume, volume_spec: dict[str, Any], **kwargs: Any) -> None:
+        """Take away what there is of it."""
+        if not self._backend.ready.is_set():
+            return
+        try:
+            self._backend.driver.delete_volume(volume_spec["name"])
+        except common_errors.LiteError as err:
+            LOG.warning("what was made of volume %s is left on %s: %s", volume.id, self._backend.name, err.message)
+
+
+class CreateVolumeOnFinishTask(task.Task):
+    """Makes the volume available."""
+
+    def __init__(self, database: db.Database) -> None:
+        super().__init__()
+        self._db = database
+
+    def execute(self, volume: volumes.Volume) -> None:
+        """creating -> available. Raises errors.InvalidVolume when it is not creating any more."""
+        with self._db.connection() as conn:
+            done = volumes.move(conn, "created", volume.id, launched_at=db.utcnow(), shared_targets=False)
+        if not done:
+            raise errors.InvalidVolume(reason=f"volume {volume.id} left the state creating while it was made")
+
+
+def create_volume(
+    backend: Backend,
+    scheduler: Scheduler,
+    ctx: context.RequestContext,
+    volume_id: str,
+    request_spec: dict[str, Any],
+    filter_properties: dict[str, Any],
+) -> None:
+    """Make a volume in state creating and move it to `available`; any other is left alone.
+
+    Raises what the driver raised, after the undoing, unless another backend is tried.
+    """
+    outcome = Outcome()
+    flow = linear_flow.Flow("volume_create_manager").add(
+        ExtractVolumeRefTask(backend, outcome),
+        OnFailureRescheduleTask(backend, scheduler, ctx, outcome),
+        ExtractVolumeSpecTask(),
+        CreateVolumeFromSpecTask(backend),
+        CreateVolumeOnFinishTask(backend.database),
+    )
+    store = {"volume_id": volume_id, "request_spec": request_spec, "filter_properties": filter_properties}
+    with backend.locks.hold(volume_id, "create_volume"):
+        if not _is_wanted(backend, volume_id):
+            LOG.info("volume %s is no longer to be made on %s", volume_id, backend.name)
+            return
+        with trace.step("volume_create_manager", volume=volume_id):
+            try:
+                flows.run(flow, store)
+            except common_errors.LiteError:
+                if not outcome.rescheduled:
+                    raise
+
+
+def _is_wanted(backend: Backend, volume_id: str) -> bool:
+    """A message may come twice, or late: the row says whether the volume is still to be made here."""
+    try:
+        with backend.database.connection() as conn:
+            volume = volumes.get(conn, volume_id)
+    except errors.VolumeNotFound:
+        return False
+    return volume.status == states.CREATING and volume.host is not None and volume.host.startswith(f"{backend.name}#")

@@ -1,0 +1,98 @@
+"""What keeps a backend from being stuck: set it up until that works, redo what was cut short, watch the target.
+
+The rows say what is to be done (`creating`, `deleting`, attachments), every operation may be done twice, so nothing
+is needed but to look: at the start, and on a timer for messages that were lost while the daemon ran.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+
+from cinder_lite import states
+from cinder_lite.db import volumes
+from cinder_lite.volume import delete, exports
+from cinder_lite.volume.backend import Backend, Scheduler
+from lite_common import context, db, errors
+
+LOG = logging.getLogger(__name__)
+
+# A message in the queue of a busy daemon is not lost; only rows untouched for so many seconds are taken up again.
+LOST_AFTER = 60.0
+
+
+def set_up(backend: Backend) -> bool:
+    """Make driver and target ready, and the exports complete; whether that worked. The reason is kept if not."""
+    ctx = context.admin_context(overwrite=False)
+    try:
+        backend.driver.check_for_setup_error()
+        backend.target.check_for_setup_error()
+        restore_exports(backend, ctx)
+    except errors.LiteError as err:
+        if err.message != backend.trouble:
+            LOG.error("backend %s is not ready: %s", backend.name, err.message)
+        backend.trouble = err.message
+        return False
+    backend.trouble = ""
+    backend.ready.set()
+    LOG.info("backend %s is ready", backend.name)
+    return True
+
+
+def restore_exports(backend: Backend, ctx: context.RequestContext) -> None:
+    """Make the exports complete and remember for which start of the target daemon that holds."""
+    generation = backend.target.generation()
+    exports.restore(backend, ctx)
+    backend.generation = generation
+
+
+def watch_target(backend: Backend) -> None:
+    """Restore the exports when the target daemon was started anew. Cheap: one connection to its control socket."""
+    if not backend.ready.is_set():
+        return
+    try:
+        if backend.target.generation() != backend.generation:
+            LOG.warning("the target daemon of backend %s was started anew; restoring its exports", backend.name)
+            restore_exports(backend, context.admin_context(overwrite=False))
+        backend.trouble = ""
+    except errors.Unavailable as err:
+        if err.message != backend.trouble:
+            LOG.error("%s", err.message)
+        backend.trouble = err.message
+
+
+def resume(backend: Backend, scheduler: Scheduler, untouched_for: float = LOST_AFTER) -> None:
+    """Do again what rows of this backend ask for and nobody has touched for so many seconds."""
+    if not backend.ready.is_set():
+        return
+    limit = db.utcnow() - datetime.timedelta(seconds=untouched_for)
+    with backend.database.connection() as conn:
+        found = volumes.in_status(conn, states.CREATING, states.DELETING, older_than=limit)
+    ctx = context.admin_context(overwrite=False)
+    for volume in found:
+        if volume.host is not None and volume.host.startswith(f"{backend.name}#"):
+            LOG.warning("volume %s was left %s; taking it up again", volume.id, volume.status)
+            _take_up(backend, scheduler, ctx, volume)
+
+
+def drop_unneeded_exports(backend: Backend) -> None:
+    """Remove exports that nobody needed at two looks in a row: one may belong to an attach that is under way."""
+    if not backend.ready.is_set():
+        return
+    found = exports.unneeded(backend)
+    for name in found & backend.suspects:
+        exports.drop_unneeded(backend, name)
+    backend.suspects = frozenset(found)
+
+
+def _take_up(backend: Backend, scheduler: Scheduler, ctx: context.RequestContext, volume: volumes.Volume) -> None:
+    # taskflow brings networkx along; a daemon that makes no volumes does not pay for it.
+    from cinder_lite.volume import manager_create
+
+    try:
+        if volume.status == states.CREATING:
+            manager_create.create_volume(backend, scheduler, ctx, volume.id, {}, {})
+        else:
+            delete.delete_volume(backend, ctx, volume.id)
+    except errors.LiteError as err:
+        LOG.error("volume %s: %s", volume.id, err.message)
