@@ -75,8 +75,8 @@ COMMON: Options = {
         cfg.StrOpt(
             "connection",
             secret=True,
-            default="sqlite:////var/lib/lite/lite.sqlite",
-            sample_default="sqlite:////var/lib/<project>/<project>.sqlite",
+            default="sqlite:///$state_path/lite.sqlite",
+            sample_default="sqlite:///$state_path/<project>.sqlite",
             help="SQLAlchemy URL: sqlite:///PATH or mysql+pymysql://USER:PASSWORD@HOST/NAME?charset=utf8mb4.",
         ),
         cfg.IntOpt("pool_size", default=20, min=1, help="Most connections this daemon holds open."),
@@ -106,7 +106,7 @@ def load(
     oslo_log.register_options(conf)
     # oslo.config does not know its own `project` as an option, so these defaults cannot refer to it.
     conf.set_default("state_path", f"/var/lib/{project}")
-    conf.set_default("connection", f"sqlite:////var/lib/{project}/{project}.sqlite", group="database")
+    conf.set_default("connection", f"sqlite:///$state_path/{project}.sqlite", group="database")
     conf(list(argv), project=project, prog=prog)
     if logs:
         oslo_log.set_defaults(default_log_levels=[f"{name}=WARNING" for name in QUIET.split()])

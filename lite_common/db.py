@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import logging
 import os
 import random
@@ -139,31 +140,65 @@ def compare_and_swap(
     expected: Mapping[str, Any],
     values: Mapping[str, Any],
     *conditions: sa.ColumnElement[bool],
+    parameters: Mapping[str, Any] | None = None,
 ) -> bool:
     """Write `values` to the row `key` if each `expected` column still holds its value; True when it was done.
 
-    An expected value may be a collection (any of its members will do; None in it matches NULL). `conditions` are
-    further SQL conditions of the same UPDATE. `updated_at` is set where the table has it.
+    An expected value may be a collection (any of its members will do; None in it matches NULL), a value to write may
+    be an SQL expression. `conditions` are further SQL conditions of the same UPDATE; those that are made once and
+    refer to bound `parameters` cost nothing to build. `updated_at` is set where the table has it.
     """
-    statement = table.update()
-    for name, value in key.items():
-        statement = statement.where(table.c[name] == value)
-    for name, value in expected.items():
-        statement = statement.where(_matches(table.c[name], value))
-    for condition in conditions:
-        statement = statement.where(condition)
     filled = dict(values)
     if "updated_at" in table.c and "updated_at" not in filled:
         filled["updated_at"] = utcnow()
-    return conn.execute(statement.values(filled)).rowcount == 1
+    computed = {name: value for name, value in filled.items() if isinstance(value, sa.ClauseElement)}
+    plain = {name: value for name, value in filled.items() if name not in computed}
+    shape = tuple((name, _kind(value)) for name, value in expected.items())
+    constant = conditions if parameters is not None else ()
+    statement = _swap(table, tuple(key), shape, tuple(plain), constant)
+    if computed:
+        statement = statement.values(computed)
+    if conditions and not constant:
+        statement = statement.where(*conditions)
+    bound = dict(parameters or {})
+    bound |= {f"k_{name}": value for name, value in key.items()}
+    bound |= {f"e_{name}": _members(value) for name, value in expected.items() if value is not None}
+    bound |= {f"v_{name}": value for name, value in plain.items()}
+    return conn.execute(statement, bound).rowcount == 1
 
 
-def _matches(column: sa.Column[Any], value: Any) -> sa.ColumnElement[bool]:
+@functools.lru_cache(maxsize=512)
+def _swap(
+    table: sa.Table,
+    key: tuple[str, ...],
+    expected: tuple[tuple[str, str], ...],
+    values: tuple[str, ...],
+    conditions: tuple[sa.ColumnElement[bool], ...],
+) -> sa.Update:
+    """The UPDATE of that shape. Building one costs more than running it, and there are few shapes."""
+    statement = table.update().where(*(table.c[name] == sa.bindparam(f"k_{name}") for name in key), *conditions)
+    for name, kind in expected:
+        column = table.c[name]
+        if kind == "null":
+            statement = statement.where(column.is_(None))
+        elif kind == "value":
+            statement = statement.where(column == sa.bindparam(f"e_{name}"))
+        else:
+            member = column.in_(sa.bindparam(f"e_{name}", expanding=True))
+            statement = statement.where(sa.or_(member, column.is_(None)) if kind == "any or null" else member)
+    return statement.values({name: sa.bindparam(f"v_{name}", type_=table.c[name].type) for name in values})
+
+
+def _kind(value: Any) -> str:
     if isinstance(value, Collection) and not isinstance(value, str | bytes):
-        members = [member for member in value if member is not None]
-        matched = column.in_(members)
-        return sa.or_(matched, column.is_(None)) if None in value else matched
-    return column.is_(None) if value is None else column == value
+        return "any or null" if None in value else "any"
+    return "null" if value is None else "value"
+
+
+def _members(value: Any) -> Any:
+    if isinstance(value, Collection) and not isinstance(value, str | bytes):
+        return [member for member in value if member is not None]
+    return value
 
 
 def upgrade(database: Database, location: str) -> str | None:

@@ -6,6 +6,7 @@ Order of locks: the volume's row first, then the attachment's.
 from __future__ import annotations
 
 import datetime
+import functools
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,24 @@ class Attachment:
 COLUMNS = [TABLE.c[name] for name in Attachment.__dataclass_fields__]
 WIDTH = len(COLUMNS)
 
+# Statements of every attach are built once: building one costs more than running it.
+_LIVE = (TABLE.c.id == sa.bindparam("attachment"), TABLE.c.deleted.is_(False))
+_GET = sa.select(*COLUMNS).where(*_LIVE)
+_RESERVED = TABLE.insert().values(
+    {
+        name: sa.bindparam(name, type_=TABLE.c[name].type)
+        for name in ("id", "volume_id", "instance_uuid", "attach_status", "attach_mode", "created_at")
+    }
+)
+_CONNECTABLE = sa.exists().where(
+    *_LIVE, TABLE.c.attach_status.in_(states.ATTACHMENT["connect"].expected["attach_status"])
+)
+_VOLUME_OF_COMPLETABLE = models.volumes.c.id == (
+    sa.select(TABLE.c.volume_id)
+    .where(*_LIVE, TABLE.c.attach_status.in_(states.ATTACHMENT["complete"].expected["attach_status"]))
+    .scalar_subquery()
+)
+
 
 @dataclass(frozen=True)
 class Found:
@@ -68,7 +87,7 @@ def _encoded(value: Mapping[str, Any]) -> str:
 
 def get(conn: sa.Connection, attachment_id: str) -> Attachment:
     """The attachment. Raises errors.VolumeAttachmentNotFound when it is unknown or gone."""
-    row = conn.execute(sa.select(*COLUMNS).where(TABLE.c.id == attachment_id, TABLE.c.deleted.is_(False))).first()
+    row = conn.execute(_GET, {"attachment": attachment_id}).first()
     if row is None:
         raise errors.VolumeAttachmentNotFound(attachment_id=attachment_id)
     return record(row)
@@ -85,23 +104,28 @@ def find(conn: sa.Connection, attachment_id: str, project_id: str | None) -> Fou
 
     Raises errors.VolumeAttachmentNotFound, also when the volume belongs to another project.
     """
+    parameters = {"attachment": attachment_id, "project": project_id}
+    row = conn.execute(_find(project_id is not None), parameters).first()
+    if row is None:
+        raise errors.VolumeAttachmentNotFound(attachment_id=attachment_id)
+    return Found(record(row[:WIDTH]), row[WIDTH], row[WIDTH + 1], bool(row[WIDTH + 2]), bool(row[WIDTH + 3]))
+
+
+@functools.cache
+def _find(scoped: bool) -> sa.Select[Any]:
     other = TABLE.alias()
     connected = sa.exists().where(
         other.c.volume_id == TABLE.c.volume_id,
-        other.c.id != attachment_id,
+        other.c.id != TABLE.c.id,
         other.c.deleted.is_(False),
         other.c.connection_info.is_not(None),
     )
     volume = models.volumes
-    statement = (
+    return (
         sa.select(*COLUMNS, volume.c.status, volume.c.host, volume.c.multiattach, connected)
         .select_from(TABLE.join(volume, volume.c.id == TABLE.c.volume_id))
-        .where(TABLE.c.id == attachment_id, TABLE.c.deleted.is_(False), *volumes.visible(volume.c.id, project_id)[1:])
+        .where(*_LIVE, *volumes.bound(scoped)[1:])
     )
-    row = conn.execute(statement).first()
-    if row is None:
-        raise errors.VolumeAttachmentNotFound(attachment_id=attachment_id)
-    return Found(record(row[:WIDTH]), row[WIDTH], row[WIDTH + 1], bool(row[WIDTH + 2]), bool(row[WIDTH + 3]))
 
 
 def reserve(
@@ -125,7 +149,7 @@ def reserve(
             "attach_mode": mode,
             "created_at": db.utcnow(),
         }
-        conn.execute(TABLE.insert().values(row))
+        conn.execute(_RESERVED, row)
         return attachment_id
 
     return database.run(work)
@@ -172,14 +196,10 @@ def connect(
         "attach_mode": mode,
     }
     now = db.utcnow()
-    live = sa.exists().where(
-        TABLE.c.id == attachment_id,
-        TABLE.c.deleted.is_(False),
-        TABLE.c.attach_status.in_(states.ATTACHMENT["connect"].expected["attach_status"]),
-    )
+    parameters = {"attachment": attachment_id}
 
     def work(conn: sa.Connection) -> bool:
-        if volumes.move(conn, "connect", volume_id, live, **(exported or {})):
+        if volumes.move(conn, "connect", volume_id, _CONNECTABLE, parameters=parameters, **(exported or {})):
             return move(conn, "connect", attachment_id, attach_time=now, **values)
         if exported:
             volumes.update(conn, volume_id, **exported)
@@ -192,17 +212,13 @@ def connect(
 def complete(database: db.Database, attachment_id: str, project_id: str | None) -> bool:
     """Move the attachment to `attached` and its volume to in-use; False when one of them is in no state for it,
     or does not exist for this project."""
-    ready = states.ATTACHMENT["complete"].expected["attach_status"]
-    volume_id = (
-        sa.select(TABLE.c.volume_id)
-        .where(TABLE.c.id == attachment_id, TABLE.c.deleted.is_(False), TABLE.c.attach_status.in_(ready))
-        .scalar_subquery()
-    )
+    key = {"deleted": False} | ({} if project_id is None else {"project_id": project_id})
+    parameters = {"attachment": attachment_id}
 
     def work(conn: sa.Connection) -> bool:
         step = states.VOLUME["complete"]
-        scope = volumes.visible(volume_id, project_id)
-        if not db.compare_and_swap(conn, models.volumes, {}, step.expected, step.values, *scope):
+        which = _VOLUME_OF_COMPLETABLE
+        if not db.compare_and_swap(conn, models.volumes, key, step.expected, step.values, which, parameters=parameters):
             return False
         return move(conn, "complete", attachment_id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,18 +75,8 @@ class Shown:
 
 def one(conn: sa.Connection, volume_id: str, project_id: str | None) -> Shown:
     """One volume; one statement, and another when it has metadata. Raises errors.VolumeNotFound."""
-    has_metadata = sa.exists().where(
-        models.volume_metadata.c.volume_id == TABLE.c.id, models.volume_metadata.c.deleted.is_(False)
-    )
-    attached = sa.and_(ATTACHMENTS.c.volume_id == TABLE.c.id, *_attached())
-    renamed = [column.label(f"a_{column.name}") for column in ATTACHMENT_COLUMNS]
-    statement = (
-        sa.select(*COLUMNS, has_metadata.label("has_metadata"), *renamed)
-        .select_from(volumes.WITH_TYPE.outerjoin(ATTACHMENTS, attached))
-        .where(*volumes.visible(volume_id, project_id))
-        .order_by(ATTACHMENTS.c.created_at)
-    )
-    rows = conn.execute(statement).mappings().all()
+    parameters = {"volume": volume_id, "project": project_id}
+    rows = conn.execute(_one(project_id is not None), parameters).mappings().all()
     if not rows:
         raise errors.VolumeNotFound(volume_id=volume_id)
     found: list[Row] = [
@@ -93,6 +84,21 @@ def one(conn: sa.Connection, volume_id: str, project_id: str | None) -> Shown:
     ]
     texts = metadata.of_many(conn, [volume_id]) if rows[0]["has_metadata"] else {}
     return Shown([dict(rows[0])], {volume_id: found}, texts)
+
+
+@functools.cache
+def _one(scoped: bool) -> sa.Select[Any]:
+    has_metadata = sa.exists().where(
+        models.volume_metadata.c.volume_id == TABLE.c.id, models.volume_metadata.c.deleted.is_(False)
+    )
+    attached = sa.and_(ATTACHMENTS.c.volume_id == TABLE.c.id, *_attached())
+    renamed = [column.label(f"a_{column.name}") for column in ATTACHMENT_COLUMNS]
+    return (
+        sa.select(*COLUMNS, has_metadata.label("has_metadata"), *renamed)
+        .select_from(volumes.WITH_TYPE.outerjoin(ATTACHMENTS, attached))
+        .where(*volumes.bound(scoped))
+        .order_by(ATTACHMENTS.c.created_at)
+    )
 
 
 def page(conn: sa.Connection, filters: Filters, wanted: paging.Page) -> Shown:

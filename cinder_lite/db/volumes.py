@@ -6,6 +6,7 @@ Lists are in `volume_lists`, because they are read for answers, without a record
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,9 @@ COLUMNS = [
 WITH_TYPE = TABLE.join(models.volume_types, TABLE.c.volume_type_id == models.volume_types.c.id)
 
 
-def visible(volume_id: str | sa.ColumnElement[str], project_id: str | None) -> list[sa.ColumnElement[bool]]:
+def visible(
+    volume_id: str | sa.ColumnElement[str], project_id: str | sa.ColumnElement[str] | None
+) -> list[sa.ColumnElement[bool]]:
     """Conditions for the live volume of that id which a caller of that project (None: any) may see."""
     found: list[sa.ColumnElement[bool]] = [TABLE.c.id == volume_id, TABLE.c.deleted.is_(False)]
     return found if project_id is None else [*found, TABLE.c.project_id == project_id]
@@ -73,11 +76,20 @@ def visible(volume_id: str | sa.ColumnElement[str], project_id: str | None) -> l
 
 def get(conn: sa.Connection, volume_id: str, project_id: str | None = None) -> Volume:
     """The volume. Raises errors.VolumeNotFound, also when it belongs to another project than `project_id`."""
-    statement = sa.select(*COLUMNS).select_from(WITH_TYPE).where(*visible(volume_id, project_id))
-    row = conn.execute(statement).first()
+    row = conn.execute(_get(project_id is not None), {"volume": volume_id, "project": project_id}).first()
     if row is None:
         raise errors.VolumeNotFound(volume_id=volume_id)
     return Volume(*row)
+
+
+def bound(scoped: bool) -> list[sa.ColumnElement[bool]]:
+    """`visible` for statements that are built once: of the parameters `volume` and, if scoped, `project`."""
+    return visible(sa.bindparam("volume"), sa.bindparam("project") if scoped else None)
+
+
+@functools.cache
+def _get(scoped: bool) -> sa.Select[Any]:
+    return sa.select(*COLUMNS).select_from(WITH_TYPE).where(*bound(scoped))
 
 
 def belongs(backend: str) -> sa.ColumnElement[bool]:
@@ -132,13 +144,14 @@ def move(
     volume_id: str,
     *conditions: sa.ColumnElement[bool],
     project_id: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> bool:
     """Make the move `states.VOLUME[name]` and write `values` with it; False when its state rules it out."""
     step = states.VOLUME[name]
-    scope = visible(volume_id, project_id)[1:]
+    key = {"id": volume_id, "deleted": False} | ({} if project_id is None else {"project_id": project_id})
     return db.compare_and_swap(
-        conn, TABLE, {"id": volume_id}, step.expected, {**step.values, **values}, *scope, *conditions
+        conn, TABLE, key, step.expected, {**step.values, **values}, *conditions, parameters=parameters
     )
 
 

@@ -16,7 +16,7 @@ import requests
 
 from devstack.bench import cases, report
 from devstack.bench.client import Client
-from devstack.bench.system import System
+from devstack.system import System
 
 
 def control_plane(directory: Path, quick: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from devstack.bench import meters
 from devstack.bench.client import Client, many, milliseconds
-from devstack.bench.system import System
+from devstack.system import System
 
 
 def one_client(client: Client, cycles: int) -> dict[str, Any]:

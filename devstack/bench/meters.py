@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from devstack.bench.system import System
+from devstack.system import System
 
 
 @dataclass(frozen=True)

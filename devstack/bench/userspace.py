@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import statistics
-import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -17,8 +16,8 @@ from typing import Any
 
 from devstack import servers
 from devstack.bench.client import Client, milliseconds
-from devstack.bench.system import System
 from devstack.guest import build, console
+from devstack.system import System
 from nova_lite.virt import driver
 from nova_lite.virt.libvirt.driver import LibvirtDriver, Settings
 from nova_lite.volume import connector
@@ -30,23 +29,18 @@ CACHE = Path("~/.cache").expanduser() / "nova-lite" / "guest"
 
 def measure(directory: Path, cycles: int) -> dict[str, Any]:
     """Medians of attach and detach through the APIs and bare, in milliseconds, and their ratios."""
-    directory.mkdir(parents=True, exist_ok=True)
+    image = json.loads(build.build(directory / "images", CACHE).read_text())["id"]
     with contextlib.ExitStack() as stack:
-        # Unix sockets have short names only.
-        short = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nlb-")))
-        tgtd = stack.enter_context(servers.Tgtd(short / "tgtd"))
-        libvirtd = stack.enter_context(servers.Libvirtd(short / "libvirtd"))
-        image = json.loads(build.build(directory / "images", CACHE).read_text())["id"]
-        system = System(directory, nova=_nova(short, directory, libvirtd), cinder=_cinder(directory, tgtd))
+        system = System(directory, real=True)
         stack.callback(system.stop)
         system.start()
         client = Client(system.compute_url, system.volume_url, image)
-        return _compare(client, _Floor(directory, short, tgtd, libvirtd), short, cycles)
+        return _compare(client, _Floor(system), system, cycles)
 
 
-def _compare(client: Client, floor: _Floor, short: Path, cycles: int) -> dict[str, Any]:
+def _compare(client: Client, floor: _Floor, system: System, cycles: int) -> dict[str, Any]:
     server, volume = client.make_server("floor"), client.make_volume("floor")
-    guest = console.Console(short / "nova" / "consoles" / f"{server}.sock")
+    guest = console.Console(system.short / "nova-state" / "consoles" / f"{server}.sock")
     guest.wait_ready(120)
     real: dict[str, list[float]] = {"attach": [], "detach": [], "attach_api": [], "detach_api": []}
     bare: dict[str, list[float]] = {"attach": [], "detach": []}
@@ -85,13 +79,13 @@ def _real_cycle(client: Client, guest: console.Console, server: str, volume: str
 class _Floor:
     """The same operations without anything around them."""
 
-    def __init__(self, directory: Path, short: Path, tgtd: servers.Tgtd, libvirtd: servers.Libvirtd) -> None:
+    def __init__(self, system: System) -> None:
         self._volume = str(uuid.uuid4())
-        self._file = directory / f"floor-{self._volume}"
+        self._file = system.directory / f"floor-{self._volume}"
         with self._file.open("wb") as file:
             file.truncate(GIB)
-        self._tgtd = tgtd
-        settings = Settings(libvirtd.uri, "qemu", str(short / "nova"))
+        self._tgtd = system.tgtd
+        settings = Settings(system.libvirtd.uri, "qemu", str(system.short / "nova-state"))
         self._virt = LibvirtDriver(settings, INITIATOR)
         self._virt.init_host()
         self._connector = connector.UserspaceConnector("127.0.0.1", "floor", INITIATOR)
@@ -143,25 +137,3 @@ class _Floor:
                     raise
                 time.sleep(0.02)
         self._tgtd.tgtadm("--op", "delete", "--mode", "account", "--user", "floor")
-
-
-def _nova(short: Path, directory: Path, libvirtd: servers.Libvirtd) -> dict[str, dict[str, Any]]:
-    return {
-        "DEFAULT": {"state_path": short / "nova"},
-        "images": {"directory": directory / "images"},
-        "compute": {"virt_driver": "libvirt"},
-        "libvirt": {"connection_uri": libvirtd.uri, "virt_type": "qemu"},
-    }
-
-
-def _cinder(directory: Path, tgtd: servers.Tgtd) -> dict[str, dict[str, Any]]:
-    return {
-        "DEFAULT": {"enabled_backends": "file"},
-        "file": {
-            "volume_driver": "file",
-            "target_helper": "tgt",
-            "volumes_dir": directory / "volumes",
-            "target_port": tgtd.port,
-            "tgt_control_socket": tgtd.ipc_socket,
-        },
-    }

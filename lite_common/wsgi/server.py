@@ -75,6 +75,7 @@ class HttpServer:
         self._server.pull_trigger()
         while time.monotonic() < end and self._server.active_channels:
             time.sleep(0.01)
-        self._server.close()
+        # Closed by the loop itself, woken for it: from here the loop would notice only after its poll, a second later.
+        self._server.trigger.pull_trigger(self._server.close)
         if self._loop is not None:
             self._loop.join(max(0.1, end - time.monotonic()))

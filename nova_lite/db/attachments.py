@@ -69,6 +69,50 @@ _COLUMNS = tuple(table.c[name] for name in BlockDevice.__dataclass_fields__)
 _ALIVE = table.c.deleted == 0
 _VOLUME = table.c.volume_id.is_not(None)
 
+# Statements of every attach are built once: building one costs more than running it.
+_OF_SERVER = table.c.instance_uuid == sa.bindparam("server")
+_OF_VOLUME = table.c.volume_id == sa.bindparam("volume")
+_HOLDERS = sa.select(table.c.instance_uuid).where(_OF_VOLUME, _ALIVE)
+_FIND = sa.select(*_COLUMNS).where(_OF_SERVER, _OF_VOLUME, _ALIVE)
+_PAGE = (
+    sa.select(*_COLUMNS[:-1])
+    .where(_OF_SERVER, _ALIVE, _VOLUME)
+    .order_by(table.c.id)
+    .limit(sa.bindparam("page_limit", type_=sa.Integer))
+    .offset(sa.bindparam("page_offset", type_=sa.Integer))
+)
+_RELEASE = (
+    table.update()
+    .where(table.c.uuid == sa.bindparam("row"), _ALIVE)
+    .values(deleted=table.c.id, deleted_at=sa.bindparam("now", type_=db.DateTime))
+)
+
+
+def _taken() -> sa.Select[Any]:
+    named = sa.and_(_OF_SERVER, _ALIVE, table.c.device_name.is_not(None))
+    count = sa.select(sa.func.count()).select_from(table).where(named).scalar_subquery()
+    # Longer names come later: vdaa follows vdz.
+    last = (
+        sa.select(table.c.device_name)
+        .where(named)
+        .order_by(sa.func.length(table.c.device_name).desc(), table.c.device_name.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    wanted = sa.select(instances.c.host, instances.c.root_device_name, count, last)
+    return wanted.where(instances.c.uuid == sa.bindparam("server"), instances.c.deleted == 0)
+
+
+def _joined(chosen: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    both = instances.outerjoin(table, sa.and_(table.c.instance_uuid == instances.c.uuid, chosen))
+    wanted = sa.select(*servers.COLUMNS, *_COLUMNS).select_from(both)
+    return wanted.where(instances.c.uuid == sa.bindparam("server"))
+
+
+_TAKEN = _taken()
+_WITH_ROW = _joined(table.c.uuid == sa.bindparam("row"))
+_WITH_VOLUME = _joined(sa.and_(_OF_VOLUME, _ALIVE))
+
 
 def reserve(
     database: db.Database,
@@ -97,7 +141,7 @@ def reserve(
     }
     constants = {"source_type": "volume", "destination_type": "volume", "created_at": db.utcnow(), "deleted": 0}
     with database.connection() as conn:
-        result = conn.execute(table.insert().values(values | constants))
+        result = conn.execute(table.insert(), values | constants)
     return BlockDevice(id=result.lastrowid, attachment_id=None, boot_index=None, volume_size=None, deleted=0, **values)
 
 
@@ -111,19 +155,8 @@ def taken_names(database: db.Database, server_id: str) -> TakenNames:
 
     Raises ServerNotFound for a server that does not exist or is deleted.
     """
-    named = sa.and_(table.c.instance_uuid == server_id, _ALIVE, table.c.device_name.is_not(None))
-    count = sa.select(sa.func.count()).select_from(table).where(named).scalar_subquery()
-    # Longer names come later: vdaa follows vdz.
-    last = (
-        sa.select(table.c.device_name)
-        .where(named)
-        .order_by(sa.func.length(table.c.device_name).desc(), table.c.device_name.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    wanted = sa.select(instances.c.host, instances.c.root_device_name, count, last)
     with database.connection() as conn:
-        row = conn.execute(wanted.where(instances.c.uuid == server_id, instances.c.deleted == 0)).first()
+        row = conn.execute(_TAKEN, {"server": server_id}).first()
     if row is None:
         raise errors.ServerNotFound(server=server_id)
     return TakenNames(*row)
@@ -139,15 +172,13 @@ def all_names(database: db.Database, server_id: str) -> frozenset[str]:
 def servers_with(database: db.Database, volume_id: str) -> list[str]:
     """Ids of the servers that have the volume or are getting it."""
     with database.connection() as conn:
-        rows = conn.execute(sa.select(table.c.instance_uuid).where(table.c.volume_id == volume_id, _ALIVE))
-        return [row[0] for row in rows]
+        return [row[0] for row in conn.execute(_HOLDERS, {"volume": volume_id})]
 
 
 def find(database: db.Database, server_id: str, volume_id: str) -> BlockDevice | None:
     """The server's living row of the volume."""
-    wanted = sa.select(*_COLUMNS).where(table.c.instance_uuid == server_id, table.c.volume_id == volume_id, _ALIVE)
     with database.connection() as conn:
-        row = conn.execute(wanted).first()
+        row = conn.execute(_FIND, {"server": server_id, "volume": volume_id}).first()
     return _record(row) if row else None
 
 
@@ -158,11 +189,9 @@ def with_server(
 
     A deleted server is told as well. Raises ServerNotFound for an id that never was one.
     """
-    chosen = table.c.uuid == uuid if uuid else sa.and_(table.c.volume_id == volume_id, _ALIVE)
-    joined = instances.outerjoin(table, sa.and_(table.c.instance_uuid == instances.c.uuid, chosen))
-    wanted = sa.select(*servers.COLUMNS, *_COLUMNS).select_from(joined).where(instances.c.uuid == server_id)
+    parameters = {"server": server_id, "row": uuid} if uuid else {"server": server_id, "volume": volume_id}
     with database.connection() as conn:
-        row = conn.execute(wanted).first()
+        row = conn.execute(_WITH_ROW if uuid else _WITH_VOLUME, parameters).first()
     if row is None:
         raise errors.ServerNotFound(server=server_id)
     split = len(servers.COLUMNS)
@@ -178,10 +207,9 @@ def of_server(database: db.Database, server_id: str) -> list[BlockDevice]:
 
 def page_of_server(database: db.Database, server_id: str, *, limit: int, offset: int) -> list[BlockDevice]:
     """A page of the same rows for showing: without their connection information, which is most of their size."""
-    mine = sa.select(*_COLUMNS[:-1]).where(table.c.instance_uuid == server_id, _ALIVE, _VOLUME)
+    parameters = {"server": server_id, "page_limit": limit, "page_offset": offset}
     with database.connection() as conn:
-        rows = conn.execute(mine.order_by(table.c.id).limit(limit).offset(offset))
-        return [BlockDevice(*row) for row in rows]
+        return [BlockDevice(*row) for row in conn.execute(_PAGE, parameters)]
 
 
 def on_host(
@@ -239,9 +267,8 @@ def save_delete_on_termination(database: db.Database, device: BlockDevice, value
 
 def release(database: db.Database, uuid: str) -> bool:
     """Mark the living row deleted; False when there is none (any more)."""
-    gone = table.update().where(table.c.uuid == uuid, _ALIVE).values(deleted=table.c.id, deleted_at=db.utcnow())
     with database.connection() as conn:
-        return conn.execute(gone).rowcount == 1
+        return conn.execute(_RELEASE, {"row": uuid, "now": db.utcnow()}).rowcount == 1
 
 
 def _save(database: db.Database, device: BlockDevice, values: Mapping[str, Any]) -> None:

@@ -97,6 +97,20 @@ class ServerFilters:
 COLUMNS = tuple(table.c[name] for name in Server.__dataclass_fields__)
 _ALIVE = table.c.deleted == 0
 
+# Statements of every request are built once: building one costs more than running it.
+_GET_ANY = sa.select(*COLUMNS).where(table.c.uuid == sa.bindparam("server"))
+_GET = _GET_ANY.where(_ALIVE)
+_HOLDS = sa.and_(
+    services_table.c.host == table.c.host,
+    services_table.c.binary == services.COMPUTE,
+    services_table.c.deleted == 0,
+)
+_WITH_SERVICE = (
+    sa.select(*COLUMNS, *services.COLUMNS)
+    .select_from(table.outerjoin(services_table, _HOLDS))
+    .where(table.c.uuid == sa.bindparam("server"), _ALIVE)
+)
+
 # What a list may be sorted by; columns that may be empty count as the empty text.
 SORT_KEYS: Mapping[str, sa.ColumnElement[Any]] = {
     "created_at": table.c.created_at,
@@ -140,9 +154,8 @@ def create(database: db.Database, values: Mapping[str, Any]) -> int:
 
 def get(database: db.Database, server_id: str, *, deleted: bool = False) -> Server:
     """The server; one that is deleted only if asked. Raises ServerNotFound."""
-    wanted = sa.select(*COLUMNS).where(table.c.uuid == server_id)
     with database.connection() as conn:
-        row = conn.execute(wanted if deleted else wanted.where(_ALIVE)).first()
+        row = conn.execute(_GET_ANY if deleted else _GET, {"server": server_id}).first()
     if row is None:
         raise errors.ServerNotFound(server=server_id)
     return record(row)
@@ -150,18 +163,8 @@ def get(database: db.Database, server_id: str, *, deleted: bool = False) -> Serv
 
 def get_with_service(database: db.Database, server_id: str) -> tuple[Server, services.ServiceRecord | None]:
     """The server and the nova-compute that has it, in one statement. Raises ServerNotFound."""
-    holds = sa.and_(
-        services_table.c.host == table.c.host,
-        services_table.c.binary == services.COMPUTE,
-        services_table.c.deleted == 0,
-    )
-    wanted = (
-        sa.select(*COLUMNS, *services.COLUMNS)
-        .select_from(table.outerjoin(services_table, holds))
-        .where(table.c.uuid == server_id, _ALIVE)
-    )
     with database.connection() as conn:
-        row = conn.execute(wanted).first()
+        row = conn.execute(_WITH_SERVICE, {"server": server_id}).first()
     if row is None:
         raise errors.ServerNotFound(server=server_id)
     split = len(COLUMNS)

@@ -1,0 +1,122 @@
+#!/bin/busybox sh
+# The tiny guest's whole userland: process 1 loads the virtio modules, says that it is ready on the serial console,
+# and then serves commands that arrive there (see console.py for the other end).
+#
+#   host:   @ID COMMAND ARGUMENT...
+#   guest:  @ID|a line of the answer          (any number)
+#           @ID=EXIT-CODE                     (the end)
+#
+# The prefix keeps answers apart from kernel messages, which share the line.
+
+/bin/busybox mkdir -p /proc /sys /dev /tmp /sbin /usr/bin /usr/sbin
+/bin/busybox --install -s
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+for module in $(cat /modules/order); do
+    insmod "/modules/$module" || echo "guest: $module was not loaded"
+done
+
+# The first 20 characters are all that a guest sees of a virtio disk's serial.
+disk_of() {
+    wanted=$(printf %.20s "$1")
+    for entry in /sys/block/vd*; do
+        [ -e "$entry/serial" ] || continue
+        if [ "$(cat "$entry/serial")" = "$wanted" ]; then
+            echo "${entry##*/}"
+            return 0
+        fi
+    done
+    return 1
+}
+
+disk_or_fail() {
+    disk=$(disk_of "$1") || { echo "no disk with serial $1"; return 1; }
+}
+
+# Wait until the disk with a serial is there (want=0) or gone (want=1), for so many seconds.
+await() {
+    tries=$(($2 * 5))
+    while :; do
+        disk=$(disk_of "$1")
+        [ $? -eq "$3" ] && { echo "${disk:-gone}"; return 0; }
+        [ "$tries" -le 0 ] && { echo "disk with serial $1: nothing changed in $2 s"; return 1; }
+        tries=$((tries - 1))
+        sleep 0.2
+    done
+}
+
+# SEED, repeated line by line, cut to MIB: the host can compute the same bytes.
+pattern() {
+    yes "$1" | head -c $(($2 * 1048576))
+}
+
+cmd_ping() { echo pong; }
+
+cmd_disks() {
+    for entry in /sys/block/vd*; do
+        [ -e "$entry/size" ] || continue
+        echo "${entry##*/} $(($(cat "$entry/size") * 512)) $(cat "$entry/serial" 2>/dev/null)"
+    done
+}
+
+cmd_await() { await "$1" "$2" 0; }
+cmd_gone() { await "$1" "$2" 1; }
+
+cmd_write() { # SERIAL MIB SEED: prints the sha256 of what was written
+    disk_or_fail "$1" || return 1
+    pattern "$3" "$2" | dd of="/dev/$disk" bs=1M iflag=fullblock oflag=direct conv=fsync 2>/tmp/dd ||
+        { cat /tmp/dd; return 1; }
+    pattern "$3" "$2" | sha256sum | cut -d' ' -f1
+}
+
+cmd_read() { # SERIAL MIB: prints the sha256 of what the disk holds
+    disk_or_fail "$1" || return 1
+    dd if="/dev/$disk" bs=1M count="$2" iflag=direct of=/tmp/read 2>/tmp/dd || { cat /tmp/dd; return 1; }
+    [ "$(stat -c %s /tmp/read)" -eq $(($2 * 1048576)) ] || { echo "short read"; return 1; }
+    sha256sum /tmp/read | cut -d' ' -f1
+    rm -f /tmp/read
+}
+
+cmd_sh() { sh -c "$*"; }
+
+serve() {
+    id=$1
+    verb=$2
+    shift 2
+    case $verb in
+    ping | disks | await | gone | write | read | sh)
+        { "cmd_$verb" "$@" 2>&1; echo $? >/tmp/code; } | while IFS= read -r text; do echo "$id|$text"; done
+        ;;
+    *)
+        echo "$id|unknown command: $verb"
+        echo 127 >/tmp/code
+        ;;
+    esac
+    echo "$id=$(cat /tmp/code)"
+}
+
+# A press of the power button (virsh shutdown) powers the guest off.
+powerdown() {
+    for device in /dev/input/event*; do
+        [ -e "$device" ] && { head -c 1 "$device" >/dev/null && poweroff -f; } &
+    done
+}
+powerdown 2>/dev/null
+
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+stty -echo -onlcr
+echo 1 >/proc/sys/kernel/printk
+echo "guest: ready after $(cut -d' ' -f1 /proc/uptime) s, Linux $(uname -r)"
+while :; do
+    read -r id rest || { sleep 1; continue; }
+    case $id in
+    @*)
+        set -f
+        # shellcheck disable=SC2086  # the words of the command line are meant to be split
+        set -- $rest
+        set +f
+        serve "$id" "$@"
+        ;;
+    esac
+done

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Run the tests from a bare checkout: Debian packages (root, only those missing), tox, then what was asked for.
+#
+#   test.sh [all|unit|functional|integration|pep8|mypy|prepare] [PYTEST ARGUMENT...]
+#
+# `prepare` installs what a full run needs, makes the Python environment, and stops there.
+# `all` (the default) is pep8, mypy and one pytest run over everything; the last line is pytest's own summary.
+set -euo pipefail
+# shellcheck source=devstack/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+TOX_VENV=$NLITE_ROOT/.tox/launcher
+
+usage() { sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+
+# Without root the packages must be there already; say so before anything fails for want of them.
+ensure_packages() { # KIND...
+    local -a wanted missing
+    mapfile -t wanted < <(wanted_packages "$@")
+    mapfile -t missing < <(missing_packages "${wanted[@]}")
+    ((${#missing[@]} == 0)) && return
+    ((EUID == 0)) || die "these packages are missing: run as root once, or: sudo apt-get install ${missing[*]}"
+    install_packages "$@"
+}
+
+ensure_tox() {
+    local pin
+    pin=$(sed -n 's/^tox==/tox==/p' "$NLITE_ROOT/constraints.txt")
+    if [[ ! -x $TOX_VENV/bin/tox || $("$TOX_VENV/bin/python" -m pip freeze 2>/dev/null) != *"$pin"* ]]; then
+        limited 120 "python3 -m venv" "$PYTHON" -m venv "$TOX_VENV"
+        limited 300 "pip install tox" "$TOX_VENV/bin/python" -m pip install --quiet -c "$NLITE_ROOT/constraints.txt" tox
+    fi
+}
+
+tox_run() { # ENVIRONMENT
+    "$TOX_VENV/bin/tox" run -qq --no-list-dependencies -e "$1"
+}
+
+# tox makes the environment, pytest is run directly: nothing may follow its summary, not even tox's verdict.
+make_environment() {
+    limited 900 "tox (Python environment)" "$TOX_VENV/bin/tox" run -qq --notest --no-list-dependencies -e py3
+}
+
+run_pytest() { # ARGUMENT...
+    make_environment
+    # In front of the script, not under `await`: an interrupt is pytest's to handle, and it prints what it has.
+    PYTHONDONTWRITEBYTECODE=1 "$NLITE_ROOT/.tox/py3/bin/python" -m pytest "$@"
+}
+
+main() {
+    local what=${1:-all}
+    (($# == 0)) || shift
+    cd "$NLITE_ROOT"
+    case $what in
+    -h | --help) usage && exit 0 ;;
+    unit | pep8 | mypy) ensure_packages build ;;
+    functional) ensure_packages build mariadb ;;
+    integration | all | prepare)
+        ((EUID == 0)) || die "root is needed for $what (private libvirtd): sudo $0 $what; without root: $0 unit"
+        ensure_packages build run mariadb
+        ensure_apt_lists
+        ;;
+    *) usage >&2 && die "unknown: $what" ;;
+    esac
+    check_python
+    ensure_tox
+    case $what in
+    prepare) make_environment ;;
+    unit | functional | integration) run_pytest "tests/$what" "$@" ;;
+    all)
+        # All three run whatever the first ones say; pytest comes last so that its summary is the last line.
+        local code=0
+        step "pep8" && tox_run pep8 || code=1
+        step "mypy" && tox_run mypy || code=1
+        ((code == 0)) || printf '%serror:%s pep8 or mypy failed (see above)\n' "$RED" "$PLAIN"
+        step "tests" && run_pytest tests "$@" || code=$?
+        exit "$code"
+        ;;
+    *) tox_run "$what" ;;
+    esac
+}
+
+main "$@"
