@@ -70,7 +70,7 @@ class System:
         self._sqlite = database == "sqlite"
         self._flow = attach_flow
         self._real = real
-        self._extra = {"nova": nova or {}, "cinder": cinder or {}}
+        self._extra = {"nova": dict(nova or {}), "cinder": dict(cinder or {})}
 
     def start(self) -> None:
         """Start the servers, make the schemas, start the daemons; `ready_seconds` is what the daemons took."""
@@ -99,6 +99,10 @@ class System:
                 process.terminate()
             for process in self.processes.values():
                 _await_end(process)
+
+    def add_backend(self, name: str, **options: Any) -> None:
+        """Before `start`: a second backend as the first one, with other options; `enabled_backends` must name it."""
+        self._extra["cinder"][name] = self._backend() | options
 
     def start_daemon(self, name: str) -> None:
         """Start a daemon that was stopped; returns when it says that it is ready."""
@@ -210,19 +214,21 @@ class System:
         }
 
     def _cinder(self) -> dict[str, dict[str, Any]]:
-        backend = {"volume_driver": "fake", "target_helper": "fake", "fake_capacity_gb": 100000}
-        if self._real:
-            backend = {
-                "volume_driver": "file",
-                "target_helper": "tgt",
-                "volumes_dir": self.directory / "volumes",
-                "target_port": self.tgtd.port,
-                "tgt_control_socket": self.tgtd.ipc_socket,
-            }
         return {
             "DEFAULT": {"enabled_backends": "main", "quota_volumes": -1, "quota_gigabytes": -1},
             "nova": {"endpoint": self.compute_url},
-            "main": backend,
+            "main": self._backend(),
+        }
+
+    def _backend(self) -> dict[str, Any]:
+        if not self._real:
+            return {"volume_driver": "fake", "target_helper": "fake", "fake_capacity_gb": 100000}
+        return {
+            "volume_driver": "file",
+            "target_helper": "tgt",
+            "volumes_dir": self.directory / "volumes",
+            "target_port": self.tgtd.port,
+            "tgt_control_socket": self.tgtd.ipc_socket,
         }
 
 

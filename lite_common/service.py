@@ -7,6 +7,7 @@ See docs/adr/0002-threads-and-one-process-per-daemon.md.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.abc
 import importlib.machinery
 import logging
@@ -21,6 +22,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 LOG = logging.getLogger(__name__)
+
+_M_ARENA_MAX = -8  # malloc.h; the ABI of glibc
 
 
 class _Refuse(importlib.abc.MetaPathFinder):
@@ -86,11 +89,23 @@ class Service:
             part.stop(max(1.0, end - time.monotonic()))
 
 
+def spare_memory() -> None:
+    """Let glibc's allocator share two arenas among all threads.
+
+    By default every thread may get its own, and each keeps the peak of what its thread ever needed: with sixteen
+    threads a daemon grew to twice its size after some lists of a thousand. On another C library nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 2)
+
+
 def run(service: Service) -> int:
     """Start `service`, serve until SIGTERM or SIGINT, stop it gracefully; a second signal ends at once.
 
     Returns the exit code: 0 after a clean stop, 1 when the start failed (the log says why).
     """
+    spare_memory()
     wake, stopping = threading.Event(), threading.Event()
 
     def on_signal(number: int, frame: types.FrameType | None) -> None:

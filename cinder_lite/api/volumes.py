@@ -158,7 +158,9 @@ class VolumesController:
             self._volumes.show(request.context, asked["source_volid"])
         for key in UNSERVED_SOURCES:
             if asked.get(key):
-                raise common_errors.NotImplementedHere(f"Volumes cannot be made from a source ({key}) here.")
+                raise common_errors.Invalid(
+                    f"Volumes cannot be made from {key} {asked[key]} here. Leave it out to get an empty volume."
+                )
 
 
 def _one(request: expose.ApiRequest, shown: volume_lists.Shown, *, extended: bool) -> dict[str, Any]:

@@ -212,20 +212,22 @@ def run(
 
 def check_size(size: int | str | None) -> int:
     """The size as a number of GiB. Raises errors.InvalidInput when it is none from 1 to 2147483647."""
-    number = int(size) if isinstance(size, str) and size.isascii() and size.isdigit() else size
+    # Python refuses to read very long numbers, and none of them is a size.
+    readable = isinstance(size, str) and len(size) <= 20 and size.isascii() and size.isdigit()
+    number = int(size) if readable and size is not None else size
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MAX_SIZE:
-        raise errors.InvalidInput(reason=f"Volume size '{size}' must be an integer and greater than 0")
+        raise errors.InvalidInput(reason=f"Volume size '{size!s:.40}' must be an integer and greater than 0")
     return number
 
 
 def _check_type_limits(volume_type: types.VolumeType, size: int) -> None:
     smallest, largest = (volume_type.extra_specs.get(f"provisioning:{end}_vol_size") for end in ("min", "max"))
-    if smallest and smallest.isdigit() and size < int(smallest):
+    if smallest and smallest.isdecimal() and size < int(smallest):
         raise errors.InvalidInput(
             reason=f"Specified volume size of '{size}' GB is less than the minimum required '{smallest}' GB "
             f"for volume type {volume_type.name}"
         )
-    if largest and largest.isdigit() and size > int(largest):
+    if largest and largest.isdecimal() and size > int(largest):
         raise errors.InvalidInput(
             reason=f"Specified volume size of '{size}' GB is greater than the maximum allowed '{largest}' GB "
             f"for volume type {volume_type.name}"

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from tests.fixtures import stack as stacks
+from tests.functional.conftest import Databases
 
 TIMEOUT = 2
 CONNECTOR = {"host": "c1", "ip": "127.0.0.1", "initiator": "iqn.2010-10.org.openstack:c1"}
@@ -50,10 +51,12 @@ class Cinder:
 
 
 @pytest.fixture(scope="module")
-def cinder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cinder]:
+def cinder(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cinder]:
     """A stack on an exchange of its own, so that no other test's daemons take its messages."""
     options = {"DEFAULT": {"control_exchange": "faults", "rpc_response_timeout": TIMEOUT}}
-    running = stacks.FunctionalStack(tmp_path_factory.mktemp("faults"), nova=options, cinder=options)
+    running = stacks.FunctionalStack(
+        tmp_path_factory.mktemp("faults"), nova=options, cinder=options, **databases.pair()
+    )
     try:
         yield Cinder(running.start())
     finally:

@@ -6,6 +6,7 @@ from nova_lite.api.schemas import types
 
 DEVICE: types.Schema = {
     "type": ["string", "null"],
+    "maxLength": 255,
     "pattern": r"(^/dev/x{0,1}[a-z]{0,1}d{0,1})([a-z]+)[0-9]*\Z",
 }
 
