@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -30,6 +31,7 @@ def run(
     shown = database.url.render_as_string()
     try:
         if args.command == "sync":
+            _make_private(database)
             print(f"{shown} is at revision {db.upgrade(database, migrations)}")
         else:
             database.require_revision(head, f"{program} --config-file FILE db sync")
@@ -40,6 +42,20 @@ def run(
     finally:
         database.close()
     return 0
+
+
+def _make_private(database: db.Database) -> None:
+    """Let nobody but its owner read an SQLite database: it holds the CHAP passwords. Made here if it is not there."""
+    path = database.url.database
+    if not database.is_sqlite or not path or path == ":memory:":
+        return
+    # SQLite gives its log and its index the mode of the database when it makes them.
+    for beside in ("-wal", "-shm"):
+        if os.path.exists(path + beside):
+            os.chmod(path + beside, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.fchmod(descriptor, 0o600)
+    os.close(descriptor)
 
 
 def _parser(program: str) -> argparse.ArgumentParser:

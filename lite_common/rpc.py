@@ -32,6 +32,9 @@ amqpdriver.ACK_REQUEUE_EVERY_SECONDS_MIN = 1.0
 
 # Attempts to hand a message to the broker before the caller is told that it is down.
 SEND_RETRIES = 1
+# Without it the broker confirms and forgets a message that no queue takes: queues end with the broker, and are back
+# only when their service has found it again.
+TO_SOMEBODY = oslo_messaging.TransportOptions(at_least_once=True)
 
 
 class Bus:
@@ -89,7 +92,7 @@ class Client:
         Raises the remote error itself, errors.Timeout when no answer came, errors.Unavailable when the bus is down.
         """
         limit = timeout or float(self._bus.conf.rpc_response_timeout)
-        prepared = self._client.prepare(server=server, timeout=limit, retry=SEND_RETRIES)
+        prepared = self._client.prepare(server=server, timeout=limit, retry=SEND_RETRIES, transport_options=TO_SOMEBODY)
         where = f"{self._topic}.{server}" if server else self._topic
         try:
             return prepared.call(_with_deadline(ctx, time.time() + limit), method, **arguments)
@@ -98,6 +101,8 @@ class Client:
                 f"{where} did not answer {method} within {limit:g} s. Check that the service runs there "
                 "(`nlite service-list`) and that it reaches RabbitMQ."
             ) from err
+        except oslo_messaging.MessageUndeliverable as err:
+            raise _nobody_there(where, method) from err
         except BUS_DOWN as err:
             raise _bus_down(where, method) from err
         except oslo_messaging.RemoteError as err:
@@ -113,11 +118,20 @@ class Client:
         **arguments: Any,
     ) -> None:
         """Hand the message to the bus and return. Raises errors.Unavailable when the bus did not take it."""
-        prepared = self._client.prepare(server=server, fanout=fanout or None, retry=SEND_RETRIES)
+        # A fanout is for whoever is there, and nobody is fine.
+        prepared = self._client.prepare(
+            server=server,
+            fanout=fanout or None,
+            retry=SEND_RETRIES,
+            transport_options=None if fanout else TO_SOMEBODY,
+        )
+        where = f"{self._topic}.{server}" if server else self._topic
         try:
             prepared.cast(ctx, method, **arguments)
+        except oslo_messaging.MessageUndeliverable as err:
+            raise _nobody_there(where, method) from err
         except BUS_DOWN as err:
-            raise _bus_down(f"{self._topic}.{server}" if server else self._topic, method) from err
+            raise _bus_down(where, method) from err
 
 
 class Server:
@@ -170,6 +184,13 @@ class _ContextSerializer(oslo_messaging.NoOpSerializer):
 
 def _with_deadline(ctx: context.RequestContext, deadline: float) -> context.RequestContext:
     return context.RequestContext.from_dict(ctx.to_dict() | {"deadline": deadline}, overwrite=False)
+
+
+def _nobody_there(where: str, method: str) -> errors.Unavailable:
+    return errors.Unavailable(
+        f"Nobody listens for {method} at {where}; nothing was handed over. Check that the service runs there "
+        "(`nlite service-list`); after a restart of RabbitMQ it needs some seconds to find it again."
+    )
 
 
 def _bus_down(where: str, method: str) -> errors.Unavailable:

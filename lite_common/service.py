@@ -7,6 +7,7 @@ See docs/adr/0002-threads-and-one-process-per-daemon.md.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.abc
 import importlib.machinery
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 LOG = logging.getLogger(__name__)
@@ -27,14 +28,29 @@ _M_ARENA_MAX = -8  # malloc.h; the ABI of glibc
 
 
 class _Refuse(importlib.abc.MetaPathFinder):
-    """Makes `import eventlet` fail as if it were not installed."""
+    """Makes the import of some packages fail as if they were not installed."""
+
+    def __init__(self, names: Sequence[str], why: str) -> None:
+        self.names = names
+        self.why = why
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname.partition(".")[0] in ("eventlet", "greenlet_eventlet"):
-            raise ModuleNotFoundError(f"{fullname} is blocked: this program runs on plain threads", name=fullname)
+        if fullname.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"{fullname} is blocked: {self.why}", name=fullname)
         return None
+
+
+@contextlib.contextmanager
+def without(*names: str) -> Iterator[None]:
+    """Import something while these optional packages, which it would load, look as if they were not installed."""
+    refuse = _Refuse(names, "it is not needed here and costs memory")
+    sys.meta_path.insert(0, refuse)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(refuse)
 
 
 def no_eventlet() -> None:
@@ -44,8 +60,8 @@ def no_eventlet() -> None:
     """
     if "eventlet" in sys.modules:
         raise RuntimeError("eventlet was imported before no_eventlet() was called")
-    if not any(isinstance(finder, _Refuse) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Refuse())
+    if not any(isinstance(finder, _Refuse) and "eventlet" in finder.names for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Refuse(("eventlet",), "this program runs on plain threads"))
     # oslo.service picks its backend once; say threads before a library asks for one.
     from oslo_service import backend
 

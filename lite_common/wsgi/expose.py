@@ -15,11 +15,11 @@ from urllib import parse
 
 import jsonschema
 import orjson
-import pecan
 import webob
 
 from lite_common import context, errors
 from lite_common.wsgi import microversion
+from lite_common.wsgi.routing import pecan
 
 Schema = Mapping[str, Any]
 T = TypeVar("T")

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import pecan
+from lite_common import errors, service
 
-from lite_common import errors
+# Pecan loads what it finds of template engines and their helpers: 6 MiB for each API daemon, and we answer in JSON.
+with service.without("jinja2", "genshi", "kajiki", "pygments", "paste"):
+    import pecan
 
 Handler = Callable[..., Any]
 

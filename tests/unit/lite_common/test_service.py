@@ -1,5 +1,6 @@
 """Starting, stopping, periodic work, named locks, the shared secret."""
 
+import importlib
 import subprocess
 import sys
 import threading
@@ -68,6 +69,19 @@ def test_eventlet_cannot_be_imported_once_blocked() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith("blocked eventlet is blocked")
+
+
+def test_pecan_comes_without_template_engines() -> None:
+    code = "import sys; from lite_common.wsgi import routing; print(sorted({'pygments', 'jinja2'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_package_is_hidden_only_for_the_block() -> None:
+    sys.modules.pop("colorsys", None)
+    with service.without("colorsys"), pytest.raises(ModuleNotFoundError, match="costs memory"):
+        importlib.import_module("colorsys")
+    assert importlib.import_module("colorsys")
 
 
 def test_a_named_lock_excludes_and_is_dropped() -> None:
