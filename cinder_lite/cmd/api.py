@@ -16,27 +16,10 @@ from cinder_lite.db import migrations, services
 from cinder_lite.scheduler import rpcapi as scheduler_rpc
 from cinder_lite.volume import requests
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, db, rest, rpc
+from lite_common import config, db, ground, rest, rpc
 from lite_common.wsgi import auth, server
 
 NAME = "cinder-lite-api"
-
-
-class Storage:
-    """The part that checks the schema before anything is served, and lets go of connections at the end."""
-
-    def __init__(self, database: db.Database, bus: rpc.Bus) -> None:
-        self._database = database
-        self._bus = bus
-
-    def start(self) -> None:
-        """Raises errors.Unavailable when the database cannot be reached or needs `cinder-lite-manage db sync`."""
-        self._database.require_revision(migrations.HEAD, "cinder-lite-manage --config-file FILE db sync")
-
-    def stop(self, timeout: float) -> None:
-        """Close what is not in use."""
-        self._bus.close()
-        self._database.close()
 
 
 def settings(conf: cfg.ConfigOpts) -> app.Settings:
@@ -81,7 +64,11 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
         healthy,
     )
     http = server.HttpServer(application, conf.api.listen, conf.api.port, conf.api.threads)
-    return service.Service(NAME, [Storage(database, bus), http], stop_timeout=conf.graceful_shutdown_timeout)
+    return service.Service(
+        NAME,
+        [ground.Ground(database, bus, migrations.HEAD, migrations.SYNC_COMMAND), http],
+        stop_timeout=conf.graceful_shutdown_timeout,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,28 +17,11 @@ from cinder_lite.db import migrations, services
 from cinder_lite.scheduler import core, host_state, manager
 from cinder_lite.scheduler import rpcapi as scheduler_rpc
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, context, db, errors, rpc
+from lite_common import config, context, db, errors, ground, rpc
 
 NAME = "cinder-lite-scheduler"
 BINARY = "cinder-scheduler"
 WAITING_INTERVAL = 1.0
-
-
-class _Ground:
-    """What all parts stand on, so it starts first and stops last: the schema is right."""
-
-    def __init__(self, database: db.Database, bus: rpc.Bus) -> None:
-        self._database = database
-        self._bus = bus
-
-    def start(self) -> None:
-        """Raises errors.Unavailable when the database cannot be reached or needs `cinder-lite-manage db sync`."""
-        self._database.require_revision(migrations.HEAD, "cinder-lite-manage --config-file FILE db sync")
-
-    def stop(self, timeout: float) -> None:
-        """Let the connections go."""
-        self._bus.close()
-        self._database.close()
 
 
 class _AskForReports:
@@ -83,7 +66,7 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
     return service.Service(
         NAME,
         [
-            _Ground(database, bus),
+            ground.Ground(database, bus, migrations.HEAD, migrations.SYNC_COMMAND),
             service.Periodic("report", conf.report_interval, beat, at_start=True),
             bus.server(scheduler_rpc.TOPIC, conf.host, endpoint, conf.rpc_workers),
             _AskForReports(volume),

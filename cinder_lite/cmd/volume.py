@@ -24,7 +24,7 @@ from cinder_lite.targets import base as targets
 from cinder_lite.volume import backend as backends
 from cinder_lite.volume import manager, recovery, reports
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, db, errors, rpc
+from lite_common import config, db, errors, ground, rpc
 
 LOG = logging.getLogger(__name__)
 
@@ -33,23 +33,6 @@ WATCH_INTERVAL = 2.0
 TIDY_INTERVAL = 60.0
 
 Parts = tuple[drivers.VolumeDriver, targets.TargetDriver]
-
-
-class _Ground:
-    """What all parts stand on, so it starts first and stops last: the schema is right."""
-
-    def __init__(self, database: db.Database, bus: rpc.Bus) -> None:
-        self._database = database
-        self._bus = bus
-
-    def start(self) -> None:
-        """Raises errors.Unavailable when the database cannot be reached or needs `cinder-lite-manage db sync`."""
-        self._database.require_revision(migrations.HEAD, "cinder-lite-manage --config-file FILE db sync")
-
-    def stop(self, timeout: float) -> None:
-        """Let the connections go."""
-        self._bus.close()
-        self._database.close()
 
 
 class _SetUp:
@@ -99,7 +82,7 @@ def build(conf: cfg.ConfigOpts, parts: Mapping[str, Parts] | None = None) -> ser
     database = db.from_conf(conf)
     bus = rpc.Bus(conf, ["cinder_lite.errors"])
     scheduler = scheduler_rpc.SchedulerRpc(bus)
-    all_parts: list[service.Part] = [_Ground(database, bus)]
+    all_parts: list[service.Part] = [ground.Ground(database, bus, migrations.HEAD, migrations.SYNC_COMMAND)]
     for name in conf.enabled_backends:
         driver, target = (parts or {}).get(name) or _parts(conf, name)
         backend = backends.Backend(

@@ -62,7 +62,7 @@ class LegacyApi:
             volume = volumes.get(conn, volume_id, project)
         wanted = "available or in-use" if volume.multiattach else "available"
         raise errors.InvalidVolume(
-            reason=f"Volume status must be {wanted} to reserve, but the status is {volume.status}"
+            reason=f"Volume {volume_id} status must be {wanted} to reserve, but the status is {volume.status}"
         )
 
     def unreserve(self, ctx: context.RequestContext, volume_id: str) -> None:
@@ -83,8 +83,8 @@ class LegacyApi:
             # As in Cinder: a migration detaches its source by itself and must not be stopped here.
             return
         raise errors.InvalidVolume(
-            reason="Unable to detach volume. Volume status must be 'in-use' and attach_status must be 'attached' "
-            f"to detach, but the status is {volume.status} and the attach_status {volume.attach_status}."
+            reason=f"Unable to detach volume {volume_id}. Volume status must be 'in-use' and attach_status must be "
+            f"'attached' to detach, but volume {volume_id} has status {volume.status} and attach_status {volume.attach_status}."
         )
 
     def roll_detaching(self, ctx: context.RequestContext, volume_id: str) -> None:

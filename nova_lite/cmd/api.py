@@ -11,7 +11,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, rpc
+from lite_common import db, ground, rpc
 from lite_common.wsgi import auth, server
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
@@ -36,23 +36,6 @@ NAME = "nova-api"
 ERROR_MODULES = ("nova_lite.errors", "nova_lite.virt.errors")
 
 
-class _Connections:
-    """First to start, because nothing works on a schema of another version; last to stop, because others use it."""
-
-    def __init__(self, database: db.Database, bus: rpc.Bus) -> None:
-        self._database = database
-        self._bus = bus
-
-    def start(self) -> None:
-        """Raises errors.Unavailable when the database is not there or its schema is another one."""
-        self._database.require_revision(nova_db.HEAD, nova_db.SYNC_COMMAND)
-
-    def stop(self, timeout: float) -> None:
-        """Close all connections."""
-        self._bus.close()
-        self._database.close()
-
-
 def build(conf: cfg.ConfigOpts) -> service.Service:
     """The daemon, wired and not started. Raises errors.Forbidden for a configuration that would let anybody in."""
     auth.refuse_open_noauth(conf.api.listen, conf.api.allow_noauth_on_network)
@@ -73,7 +56,7 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
     return service.Service(
         NAME,
         [
-            _Connections(database, bus),
+            ground.Ground(database, bus, nova_db.HEAD, nova_db.SYNC_COMMAND),
             service.Periodic(
                 "report", conf.report_interval, lambda: services.report(database, conf.host, NAME, ""), at_start=True
             ),

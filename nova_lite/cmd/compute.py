@@ -12,7 +12,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, rpc
+from lite_common import db, ground, rpc
 from lite_common.wsgi import auth
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
@@ -27,24 +27,19 @@ from nova_lite.volume import connector as connectors
 ERROR_MODULES = ("nova_lite.errors", "nova_lite.virt.errors")
 
 
-class _Ground:
-    """What all parts stand on, so it starts first and stops last: the schema is right, the hypervisor answers."""
+class _Hypervisor:
+    """Answers before anything is asked of it, and is let go of after all that asks."""
 
-    def __init__(self, database: db.Database, virt: driver.VirtDriver, bus: rpc.Bus) -> None:
-        self._database = database
+    def __init__(self, virt: driver.VirtDriver) -> None:
         self._virt = virt
-        self._bus = bus
 
     def start(self) -> None:
-        """Check both."""
-        self._database.require_revision(nova_db.HEAD, nova_db.SYNC_COMMAND)
+        """Raises what the driver raises when the hypervisor is not there."""
         self._virt.init_host()
 
     def stop(self, timeout: float) -> None:
-        """Let the connections go."""
-        self._bus.close()
+        """Let the connection go."""
         self._virt.close()
-        self._database.close()
 
 
 class _Once:
@@ -95,7 +90,8 @@ def build(
     return service.Service(
         services.COMPUTE,
         [
-            _Ground(database, host.virt, bus),
+            ground.Ground(database, bus, nova_db.HEAD, nova_db.SYNC_COMMAND),
+            _Hypervisor(host.virt),
             service.Periodic("report", conf.report_interval, report, at_start=True),
             bus.server(rpcapi.TOPIC, conf.host, endpoint, conf.rpc_workers),
             _Once("resume", lambda: recovery.resume(host)),

@@ -4,3 +4,4 @@ import pathlib
 
 HEAD = "0001"
 LOCATION = str(pathlib.Path(__file__).parent)
+SYNC_COMMAND = "cinder-lite-manage --config-file FILE db sync"
