@@ -27,7 +27,8 @@ from lite_common import errors
 
 LOG = logging.getLogger(__name__)
 
-_POLL = 0.05
+# An initiator that is logging out is gone within a few milliseconds.
+_POLL = 0.005
 _SUFFIX = ".conf"
 _UNFINISHED = ".new-"
 _SAFE_PATH = re.compile(r"[A-Za-z0-9/_.:@%+=-]+")
