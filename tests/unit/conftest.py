@@ -2,10 +2,7 @@
 
 import pytest
 
-from lite_common import service
 from tests.fixtures import stack
-
-service.no_eventlet()
 
 
 @pytest.fixture
