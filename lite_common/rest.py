@@ -7,6 +7,7 @@ above it cost three times as much per request and nothing of them is needed here
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Mapping
@@ -47,6 +48,7 @@ class RestClient:
         self._endpoint = endpoint.rstrip("/")
         self._secret = secret
         self._retries = retries
+        self._timeout = timeout
         self._pool = urllib3.PoolManager(
             num_pools=2,
             maxsize=64,
@@ -57,11 +59,14 @@ class RestClient:
     def request(self, ctx: context.RequestContext, method: str, path: str, *, version: str, body: Any = None) -> Any:
         """The decoded answer to `method path` at microversion `version` (None when it has no body).
 
+        It is repeated for as long as one request may take, so that a peer that answers late and badly is not waited
+        for many times over.
+
         Raises the family of errors that the status means with the other side's own text, errors.Unavailable when it
         cannot be reached, errors.Timeout when it does not answer in time.
         """
-        for attempt in range(1, self._retries + 2):
-            last = attempt > self._retries
+        end = time.monotonic() + self._timeout
+        for attempt in itertools.count(1):
             try:
                 response = self._send(ctx, method, path, version, body)
             except urllib3.exceptions.ReadTimeoutError as err:
@@ -72,18 +77,22 @@ class RestClient:
                 never_sent = isinstance(
                     err, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError
                 )
-                if not last and (never_sent or method in REPEATABLE):
+                if self._may_repeat(attempt, end) and (never_sent or method in REPEATABLE):
                     time.sleep(0.05 * 2**attempt)
                     continue
                 raise errors.Unavailable(
                     f"{self._name} at {self._endpoint} cannot be reached. Check that it runs there."
                 ) from err
-            if response.status in (500, 502, 503, 504) and method in REPEATABLE and not last:
+            failed = response.status in (500, 502, 503, 504)
+            if failed and method in REPEATABLE and self._may_repeat(attempt, end):
                 LOG.warning("%s %s of %s answered %d; trying again", method, path, self._name, response.status)
                 time.sleep(0.05 * 2**attempt)
                 continue
             return self._read(method, path, response)
         raise AssertionError("unreachable")
+
+    def _may_repeat(self, attempt: int, end: float) -> bool:
+        return attempt <= self._retries and time.monotonic() < end
 
     def _send(
         self, ctx: context.RequestContext, method: str, path: str, version: str, body: Any

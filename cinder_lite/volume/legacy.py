@@ -83,8 +83,8 @@ class LegacyApi:
             # As in Cinder: a migration detaches its source by itself and must not be stopped here.
             return
         raise errors.InvalidVolume(
-            reason=f"Unable to detach volume {volume_id}. Volume status must be 'in-use' and attach_status must be "
-            f"'attached' to detach, but volume {volume_id} has status {volume.status} and attach_status {volume.attach_status}."
+            reason="Unable to detach volume. Volume status must be 'in-use' and attach_status must be 'attached' to "
+            f"detach, but volume {volume_id} has status {volume.status} and attach_status {volume.attach_status}."
         )
 
     def roll_detaching(self, ctx: context.RequestContext, volume_id: str) -> None:

@@ -108,7 +108,7 @@ def attach_volume(host: ComputeHost, ctx: context.RequestContext, server_id: str
             _give_up_late(host, ctx, device)
             return
         with contextlib.ExitStack() as undo:
-            undo.callback(host.quietly, delete_block_device, host, device)
+            undo.callback(_release_row, host, device)
             flow = storage.flow(host, ctx, device)
             flow.reserved(undo)
             _check_still_wanted(host, server, device)
@@ -184,6 +184,12 @@ def _give_up_late(host: ComputeHost, ctx: context.RequestContext, device: BlockD
     LOG.warning("block device %s of instance %s was released before its attach", device.uuid, device.instance_uuid)
     if device.attachment_id:
         host.cinder.delete_attachment(ctx, device.attachment_id)
+
+
+def _release_row(host: ComputeHost, device: BlockDevice) -> None:
+    """Release the row, unless Cinder still has to be told: then `recovery.tick` needs it."""
+    if device.uuid not in host.unfinished:
+        host.quietly(delete_block_device, host, device)
 
 
 def _take_from_guest(

@@ -2,7 +2,7 @@
 
 Steps: detach_from_guest, disconnect_volume, delete_attachment (or terminate_connection and detach_in_cinder),
 delete_block_device. While the guest keeps the disk the volume goes back to in-use. Once the guest has let go there is
-no way back, only forward: the row stays until Cinder has been told, and the same steps may run again.
+no way back, only forward: the row stays until Cinder has been told, and `recovery.tick` takes the same steps again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ def detach_volume(
                 return
             raise nova_errors.VolumeNotAttached(server=server_id, volume=volume_id)
         _take_disk(host, ctx, server, device)
-        release(host, ctx, device, attachment_id)
+        try:
+            release(host, ctx, device, attachment_id)
+        except storage.UNHEARD:
+            host.unfinished[device.uuid] = device
+            raise
 
 
 def release(

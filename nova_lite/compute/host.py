@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from lite_common import db, errors, locks
 from nova_lite.db import faults
+from nova_lite.db.attachments import BlockDevice
 from nova_lite.images import ImageStore
 from nova_lite.virt.driver import VirtDriver
 from nova_lite.volume.client import CinderClient
@@ -25,6 +26,8 @@ class ComputeHost:
     `server_locks`: one operation at a time on a server (attach, detach, power, delete); it is held while Cinder is
     asked, and each of those requests has a time limit. `name_locks`: choosing device names, which must not wait for
     a detach that a guest drags out; the unique key of the rows is the guard against everything else.
+    `unfinished`: block devices, by uuid, that no guest has any more and of whose end Cinder could not be told; their
+    rows stay until `recovery.tick` has told it. A restart finds them by their rows and the states of their volumes.
     `shutdown_timeout` is in seconds; `max_disks` -1 means no limit.
     """
 
@@ -38,6 +41,7 @@ class ComputeHost:
     shutdown_timeout: float = 60.0
     server_locks: locks.NamedLocks = field(default_factory=lambda: locks.NamedLocks("instance"))
     name_locks: locks.NamedLocks = field(default_factory=lambda: locks.NamedLocks("device names of instance"))
+    unfinished: dict[str, BlockDevice] = field(default_factory=dict)
 
     @contextlib.contextmanager
     def working_on(self, server_id: str, purpose: str) -> Iterator[None]:

@@ -11,12 +11,14 @@ import datetime
 import logging
 
 from lite_common import context, db
+from lite_common import errors as common_errors
 from nova_lite import errors
 from nova_lite.compute import attach, detach, storage
 from nova_lite.compute.host import ComputeHost
 from nova_lite.db import attachments
 from nova_lite.db.attachments import BlockDevice
 from nova_lite.virt import errors as virt_errors
+from nova_lite.volume.client import Volume
 
 LOG = logging.getLogger(__name__)
 
@@ -55,6 +57,38 @@ def settle(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) 
             detach.release(host, ctx, now, volume.attachment_ids.get(now.instance_uuid))
 
 
+def finish(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> None:
+    """Tell Cinder of the end of a block device in `ComputeHost.unfinished`, and release its row.
+
+    Raises CinderUnavailable and errors.BackendError while that is not possible; after any other error a person has to
+    look.
+    """
+    try:
+        volume = host.cinder.get_volume(ctx, device.volume_id)
+        with host.working_on(device.instance_uuid, f"release of volume {device.volume_id}"):
+            now = attachments.find(host.database, device.instance_uuid, device.volume_id)
+            if now is not None and now.uuid == device.uuid:
+                _end(host, ctx, now, volume)
+    except storage.UNHEARD:
+        raise
+    except common_errors.LiteError:
+        host.unfinished.pop(device.uuid, None)
+        raise
+    host.unfinished.pop(device.uuid, None)
+
+
+def _end(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice, volume: Volume) -> None:
+    if device.connection_info is None:
+        _unreserve(host, ctx, device)
+    elif device.attachment_id is None and volume.status == "available":
+        # Cinder was told after all. The volume actions do not say whose connection they end: do not repeat them.
+        attach.delete_block_device(host, device)
+    else:
+        # A reboot may have plugged it in again.
+        attach.detach_from_guest(host, device, device.connection_info)
+        detach.release(host, ctx, device, volume.attachment_ids.get(device.instance_uuid))
+
+
 def abandoned(host: ComputeHost) -> list[BlockDevice]:
     """Reservations that no attach has taken up."""
     limit = db.utcnow() - datetime.timedelta(seconds=RESERVATION_AGE)
@@ -68,16 +102,20 @@ def abandon(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice)
         if now is None or now.uuid != device.uuid or now.connection_info is not None:
             return
         LOG.warning("volume %s was reserved for instance %s and never attached", now.volume_id, now.instance_uuid)
-        try:
-            if now.attachment_id is None:
-                # Also a reservation of the attachments API, if nova-api died before it could write down its id.
-                host.cinder.discard_attachments(ctx, now.volume_id, now.instance_uuid)
-                host.cinder.unreserve_volume(ctx, now.volume_id)
-            else:
-                host.cinder.delete_attachment(ctx, now.attachment_id)
-        except errors.VolumeNotFound:
-            LOG.info("volume %s is gone", now.volume_id)
-        attach.delete_block_device(host, now)
+        _unreserve(host, ctx, now)
+
+
+def _unreserve(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> None:
+    try:
+        if device.attachment_id is None:
+            # Also a reservation of the attachments API, if nova-api died before it could write down its id.
+            host.cinder.discard_attachments(ctx, device.volume_id, device.instance_uuid)
+            host.cinder.unreserve_volume(ctx, device.volume_id)
+        else:
+            host.cinder.delete_attachment(ctx, device.attachment_id)
+    except errors.VolumeNotFound:
+        LOG.info("volume %s is gone", device.volume_id)
+    attach.delete_block_device(host, device)
 
 
 def _plugged(host: ComputeHost, device: BlockDevice) -> bool:

@@ -50,7 +50,9 @@ def resume(host: ComputeHost) -> None:
 
 
 def tick(host: ComputeHost) -> None:
-    """Finish deletes and attaches that were left, and note guests that shut down by themselves."""
+    """Finish deletes, attaches and detaches that were left, and note guests that shut down by themselves."""
+    for device in list(host.unfinished.values()):
+        _alone(device.instance_uuid, functools.partial(reconcile.finish, host, _context(), device))
     for device in reconcile.abandoned(host):
         _alone(device.instance_uuid, functools.partial(reconcile.abandon, host, _context(), device))
     old = db.utcnow() - datetime.timedelta(seconds=DELETE_AGE)

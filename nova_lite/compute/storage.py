@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lite_common import context, errors, trace
@@ -20,11 +20,16 @@ from nova_lite.volume.client import CinderClient
 
 LOG = logging.getLogger(__name__)
 
+# Errors after which Cinder may be asked again; all others are its answer.
+UNHEARD = (nova_errors.CinderUnavailable, errors.BackendError)
+
 
 class Flow(abc.ABC):
     """One attachment's half of the conversation with Cinder, for nova-compute.
 
-    `prepare` and `finish` put what undoes them on the caller's stack; undoing never raises LiteErrors.
+    `prepare` and `finish` put what undoes them on the caller's stack; undoing never raises LiteErrors. From the first
+    thing on that Cinder cannot be told, the undoing waits in `ComputeHost.unfinished`: a later one must not let the
+    volume go before an earlier one is done.
     """
 
     def __init__(self, host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> None:
@@ -33,6 +38,17 @@ class Flow(abc.ABC):
         self._ctx = ctx
         self._device = device
         self._ids = {"server": device.instance_uuid, "volume": device.volume_id}
+
+    def _undo(self, step: Callable[..., object], *args: object) -> None:
+        if self._device.uuid in self._host.unfinished:
+            return
+        try:
+            step(*args)
+        except UNHEARD as err:
+            self._host.unfinished[self._device.uuid] = self._device
+            LOG.error("%s failed and will be tried again: %s", step.__name__, err.message)
+        except errors.LiteError as err:
+            LOG.error("%s failed and is left: %s", step.__name__, err.message)
 
     @abc.abstractmethod
     def reserved(self, undo: contextlib.ExitStack) -> None:
@@ -60,7 +76,7 @@ class AttachmentsFlow(Flow):
 
     def reserved(self, undo: contextlib.ExitStack) -> None:
         """See Flow."""
-        undo.callback(self._host.quietly, self.end, {}, None)
+        undo.callback(self._undo, self.end, {}, None)
 
     def prepare(self, connector: Mapping[str, Any], undo: contextlib.ExitStack) -> dict[str, Any]:
         """See Flow."""
@@ -95,12 +111,12 @@ class ActionsFlow(Flow):
 
     def reserved(self, undo: contextlib.ExitStack) -> None:
         """See Flow."""
-        undo.callback(self._host.quietly, self._cinder.unreserve_volume, self._ctx, self._device.volume_id)
+        undo.callback(self._undo, self._cinder.unreserve_volume, self._ctx, self._device.volume_id)
 
     def prepare(self, connector: Mapping[str, Any], undo: contextlib.ExitStack) -> dict[str, Any]:
         """See Flow. A connection that failed half-way is terminated too."""
         undo.callback(self._untell)
-        undo.callback(self._host.quietly, self._terminate, connector)
+        undo.callback(self._undo, self._terminate, connector)
         with trace.step("initialize_connection", **self._ids):
             return self._cinder.initialize_connection(self._ctx, self._device.volume_id, connector)
 
@@ -130,7 +146,7 @@ class ActionsFlow(Flow):
 
     def _untell(self) -> None:
         if self._told:
-            self._host.quietly(self._cinder.detach_in_cinder, self._ctx, self._device.volume_id, None)
+            self._undo(self._cinder.detach_in_cinder, self._ctx, self._device.volume_id, None)
 
 
 def flow(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> Flow:

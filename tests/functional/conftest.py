@@ -7,15 +7,15 @@ modules start beside it have an exchange of their own on the in-process bus.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from lite_common import service
-
-service.no_eventlet()
-
 from tests.fixtures import servers
 from tests.fixtures import stack as stack_fixture
+
+service.no_eventlet()
 
 
 class Databases:
@@ -26,7 +26,7 @@ class Databases:
         self._server = server
         self._made = 0
 
-    def pair(self) -> dict[str, str | None]:
+    def pair(self) -> dict[str, Any]:
         """Arguments of FunctionalStack: a database for each of the two projects."""
         self._made += 1
         return {"nova_db": self._url(f"nova{self._made}"), "cinder_db": self._url(f"cinder{self._made}")}

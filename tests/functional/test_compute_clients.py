@@ -151,6 +151,8 @@ def test_openstacksdk_pages_through_servers(connection: Any) -> None:
         assert [server.name for server in found] == ["page-1", "page-2", "page-3"]
 
 
+# A program that takes seconds to start each time; which database is behind it all it cannot tell.
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_the_commands_of_openstackclient(connection: Any, command: Command) -> None:
     assert "tiny" in [image["Name"] for image in command.told("image", "list")]
     assert "m1.nano" in [flavor["Name"] for flavor in command.told("flavor", "list")]

@@ -11,7 +11,6 @@ import pytest
 import requests
 
 from tests.fixtures import stack as stacks
-from tests.functional.conftest import Databases
 
 TIMEOUT = 2
 CONNECTOR = {"host": "c1", "ip": "127.0.0.1", "initiator": "iqn.2010-10.org.openstack:c1"}
@@ -51,12 +50,10 @@ class Cinder:
 
 
 @pytest.fixture(scope="module")
-def cinder(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cinder]:
-    """A stack on an exchange of its own, so that no other test's daemons take its messages."""
+def cinder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cinder]:
+    """A stack on an exchange of its own, so that no other test's daemons take its messages; on SQLite only."""
     options = {"DEFAULT": {"control_exchange": "faults", "rpc_response_timeout": TIMEOUT}}
-    running = stacks.FunctionalStack(
-        tmp_path_factory.mktemp("faults"), nova=options, cinder=options, **databases.pair()
-    )
+    running = stacks.FunctionalStack(tmp_path_factory.mktemp("faults"), nova=options, cinder=options)
     try:
         yield Cinder(running.start())
     finally:

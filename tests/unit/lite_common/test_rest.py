@@ -115,3 +115,11 @@ def test_nobody_there_is_unavailable_and_named(unused_port: int) -> None:
     gone = rest.RestClient("volume", f"http://127.0.0.1:{unused_port}", secret=None, retries=1)
     with pytest.raises(errors.Unavailable, match=f"volume at http://127.0.0.1:{unused_port} cannot be reached"):
         gone.request(CTX, "POST", "/things", version="3.0", body={})
+
+
+def test_a_request_is_repeated_only_for_as_long_as_one_may_take(script: Script) -> None:
+    script.answers = [(503, b"{}")] * 50
+    with pytest.raises(errors.Unavailable):
+        client(script, timeout=0.25, retries=40).request(CTX, "GET", "/things", version="3.44")
+    # Pauses of 0.1 and 0.2 s fit in.
+    assert 2 <= len(script.seen) <= 3

@@ -118,7 +118,7 @@ def test_reserve_names_the_status(world: World) -> None:
     world.action(volume, "os-attach", ATTACH)
     answer = world.action(volume, "os-reserve")
     assert answer.json["badRequest"]["message"] == (
-        "Invalid volume: Volume status must be available to reserve, but the status is in-use"
+        f"Invalid volume: Volume {volume} status must be available to reserve, but the status is in-use"
     )
 
 

@@ -91,7 +91,7 @@ def test_fields_by_version_and_caller(world: World, version: str, token: str, fi
         ({"size": 1, "multiattach": True}, 400, "multiattach"),
         ({"size": 1, "snapshot_id": str(uuid.UUID(int=1))}, 404, "Snapshot"),
         ({"size": 1, "source_volid": str(uuid.UUID(int=1))}, 404, "could not be found"),
-        ({"size": 1, "imageRef": str(uuid.UUID(int=1))}, 501, "imageRef"),
+        ({"size": 1, "imageRef": str(uuid.UUID(int=1))}, 400, "imageRef"),
         ({"size": 101}, 413, "gigabytes"),
         ({"size": 1, "bogus": 1}, 400, "bogus"),
     ],

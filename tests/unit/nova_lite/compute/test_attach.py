@@ -387,9 +387,17 @@ def test_one_undo_that_fails_does_not_stop_the_others(cloud: Cloud) -> None:
     fail_guest(cloud, "attachments")
     cloud.twin.faults["DELETE attachments"] = [errors.BackendError("still down")]
     cloud.volumes.attach_volume(cloud.ctx, server.uuid, volume)
-    assert cloud.devices(server.uuid) == []
     assert cloud.connector.connected == frozenset()
     assert isinstance(cloud.rpc.errors[0], virt_errors.DeviceAttachFailed)
+
+
+def test_an_undo_that_cinder_refuses_is_left(cloud: Cloud) -> None:
+    server, volume = cloud.boot(), cloud.twin.add_volume()
+    fail_guest(cloud, "attachments")
+    cloud.twin.faults["DELETE attachments"] = [errors.Conflict("not now")]
+    cloud.volumes.attach_volume(cloud.ctx, server.uuid, volume)
+    assert cloud.devices(server.uuid) == []
+    assert cloud.host.unfinished == {}
 
 
 def test_attach_that_comes_after_a_delete_of_the_server(cloud: Cloud) -> None:

@@ -115,6 +115,58 @@ def test_nova_api_died_before_it_wrote_down_the_attachment(cloud: Cloud) -> None
     cloud.assert_as_before(server, volume)
 
 
+DOWN = errors.Unavailable("down")
+
+
+@pytest.mark.parametrize("request_", ["DELETE attachments", "os-terminate_connection", "os-unreserve"])
+def test_cinder_cannot_be_told_that_an_attach_failed(cloud: Cloud, request_: str) -> None:
+    if request_ != "DELETE attachments":
+        cloud.legacy()
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.virt.faults["attach_volume"] = [errors.BackendError("no")]
+    cloud.twin.faults[request_] = [DOWN]
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    (device,) = cloud.devices(server)
+    assert list(cloud.host.unfinished) == [device.uuid]
+    # Nobody else can have the volume, because the storage is still given to this host.
+    assert cloud.twin.status(volume) in ("attaching", "reserved")
+    cloud.twin.faults["GET volumes"] = [DOWN]
+    recovery.tick(cloud.host)
+    assert list(cloud.host.unfinished) == [device.uuid]
+    recovery.tick(cloud.host)
+    assert cloud.host.unfinished == {}
+    cloud.assert_as_before(server, volume)
+
+
+def test_cinder_cannot_be_told_of_a_detach(cloud: Cloud, flow: str) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.twin.faults["DELETE attachments" if flow == "attachments" else "os-detach"] = [DOWN]
+    cloud.volumes.detach_volume(cloud.ctx, server, volume)
+    assert (cloud.twin.status(volume), len(cloud.host.unfinished)) == ("detaching", 1)
+    # While Cinder is down, no faults are piled up on the server.
+    cloud.twin.faults["GET volumes"] = [DOWN]
+    before = cloud.faults(server)
+    recovery.tick(cloud.host)
+    assert cloud.faults(server) == before
+    recovery.tick(cloud.host)
+    assert cloud.host.unfinished == {}
+    cloud.assert_as_before(server, volume)
+
+
+def test_an_unfinished_device_that_was_ended_by_others_is_forgotten(cloud: Cloud) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.twin.faults["DELETE attachments"] = [DOWN]
+    cloud.volumes.detach_volume(cloud.ctx, server, volume)
+    cloud.rpc.manager.detach_volume(cloud.ctx, server, volume, None)
+    cloud.assert_as_before(server, volume)
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    recovery.tick(cloud.host)
+    assert cloud.host.unfinished == {}
+    cloud.assert_attached(server, volume)
+
+
 def test_what_is_in_order_or_strange_is_left_alone(cloud: Cloud) -> None:
     server, fine, strange = cloud.boot().uuid, cloud.twin.add_volume(), cloud.twin.add_volume()
     for volume in (fine, strange):
