@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from devstack.guest import build
+from lite_common import service
 from tests.fixtures import servers
+
+# As in the daemons, and before a test module imports an OpenStack library.
+service.no_eventlet()
 
 # Survives the run: the kernel package is downloaded once.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "nova-lite" / "guest"
