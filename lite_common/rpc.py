@@ -89,7 +89,8 @@ class Client:
     ) -> Any:
         """What `method` returned over there, waiting `timeout` seconds (default: rpc_response_timeout).
 
-        Raises the remote error itself, errors.Timeout when no answer came, errors.Unavailable when the bus is down.
+        Raises the remote error itself, errors.Timeout when no answer came, errors.Unavailable when the bus is down or
+        has nobody to deliver to.
         """
         limit = timeout or float(self._bus.conf.rpc_response_timeout)
         prepared = self._client.prepare(server=server, timeout=limit, retry=SEND_RETRIES, transport_options=TO_SOMEBODY)
@@ -117,7 +118,7 @@ class Client:
         fanout: bool = False,
         **arguments: Any,
     ) -> None:
-        """Hand the message to the bus and return. Raises errors.Unavailable when the bus did not take it."""
+        """Hand the message to the bus and return. Raises errors.Unavailable when the bus is down or has no taker."""
         # A fanout is for whoever is there, and nobody is fine.
         prepared = self._client.prepare(
             server=server,
