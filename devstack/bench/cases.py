@@ -28,17 +28,21 @@ def one_client(client: Client, cycles: int) -> dict[str, Any]:
 
 
 def many_clients(client: Client, clients: int, rounds: int) -> dict[str, Any]:
-    """So many clients at once, each with a server and a volume of its own; rates over all rounds."""
+    """So many clients at once, each with a server and a volume of its own; rates over `rounds` rounds.
+
+    One round before them is not counted: it opens the daemons' connections to database and bus.
+    """
     servers = many(lambda n: client.make_server(f"conc{clients}-{n}"), range(clients), 4)
     volumes = many(lambda n: client.make_volume(f"conc{clients}-{n}"), range(clients), 4)
     spent = {"attach": 0.0, "detach": 0.0}
     totals: list[float] = []
-    for _ in range(rounds):
+    for turn in range(rounds + 1):
         for name, work in (("attach", client.attach), ("detach", client.detach)):
             begun = time.perf_counter()
             times = many(lambda n, work=work: work(servers[n], volumes[n]), range(clients), clients)
-            spent[name] += time.perf_counter() - begun
-            totals += [one.total for one in times] if name == "attach" else []
+            if turn:
+                spent[name] += time.perf_counter() - begun
+                totals += [one.total for one in times] if name == "attach" else []
     return {
         "clients": clients,
         "attach_per_s": round(clients * rounds / spent["attach"], 1),
