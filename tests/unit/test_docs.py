@@ -5,10 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from cinder_lite import conf as cinder_conf
 from devstack import states_doc
+from lite_common import config
+from nova_lite import conf as nova_conf
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -50,3 +54,14 @@ def traced_steps() -> set[str]:
 def test_every_step_of_the_path_page_is_a_traced_step_and_the_reverse() -> None:
     headings = set(re.findall(r"^### (\w+)", (ROOT / "docs" / "attach-path.md").read_text(), re.MULTILINE))
     assert headings == traced_steps()
+
+
+@pytest.mark.parametrize(("service", "module"), [("nova", nova_conf), ("cinder", cinder_conf)])
+def test_the_sample_configuration_shows_every_option_with_its_help(service: str, module: ModuleType) -> None:
+    sample = (ROOT / "etc" / f"{service}-lite" / f"{service}.conf.sample").read_text()
+    told = re.sub(r"\s+", " ", sample.replace("\n#", ""))
+    for group, options in [*config.list_opts(), *module.list_opts()]:
+        assert group == "DEFAULT" or f"[{group}]" in sample, group
+        for option in options:
+            assert re.search(rf"^#{option.name} =", sample, re.MULTILINE), f"run tox -e genconfig: {option.name}"
+            assert re.sub(r"\s+", " ", option.help) in told, f"run tox -e genconfig: {option.name}"
