@@ -199,3 +199,23 @@ def cloud(database: db.Database, tmp_path: Path) -> Cloud:
     )
     made.report()
     return made
+
+
+FLOWS = ("attachments", "legacy")
+# nova-api asks for the volume, reserves; nova-compute connects, finishes: four requests and no more.
+REQUESTS = {
+    "attachments": ["GET volumes", "POST attachments", "PUT attachments", "os-complete"],
+    "legacy": ["GET volumes", "os-reserve", "os-initialize_connection", "os-attach"],
+}
+RESERVE = {"attachments": "POST attachments", "legacy": "os-reserve"}
+CONNECT = {"attachments": "PUT attachments", "legacy": "os-initialize_connection"}
+FINISH = {"attachments": "os-complete", "legacy": "os-attach"}
+DOWN = errors.Unavailable("volume at http://127.0.0.1:8776/v3 cannot be reached. Check that it runs there.")
+BUS_DOWN = errors.Unavailable("RabbitMQ did not take the message")
+
+
+@pytest.fixture(params=FLOWS)
+def flow(request: pytest.FixtureRequest, cloud: Cloud) -> str:
+    if request.param == "legacy":
+        cloud.legacy()
+    return str(request.param)

@@ -13,7 +13,7 @@ from nova_lite.flavors import Flavor
 from nova_lite.virt import errors as virt_errors
 from nova_lite.virt.driver import PowerState
 from tests.unit.nova_lite.compute.conftest import HOST, IMAGE_ID, Cloud
-from tests.unit.nova_lite.compute.test_attach import together
+from tests.unit.nova_lite.compute.test_attach_together import together
 
 BUS_DOWN = errors.Unavailable("RabbitMQ did not take the message")
 START_FAILED = virt_errors.ServerStartFailed(server="s", reason="no memory")
