@@ -104,8 +104,11 @@ class AttachmentApi:
             server, service = servers.get_with_service(self._database, server_id)
             guard.visible(ctx, server)
         with trace.step("check_volume", **ids):
-            volume = self._cinder.get_volume(ctx, volume_id)
             block_device = attachments.find(self._database, server_id, volume_id)
+            attachment_id = block_device.attachment_id if block_device else None
+            if attachment_id is None:
+                # Cinder knows whether there is such a volume, and under which id the older flow attached it.
+                attachment_id = self._cinder.get_volume(ctx, volume_id).attachment_ids.get(server_id)
             if block_device is None:
                 raise nova_errors.VolumeNotAttached(server=server_id, volume=volume_id)
             if block_device.boot_index == 0:
@@ -118,7 +121,7 @@ class AttachmentApi:
         with contextlib.ExitStack() as undo:
             undo.callback(self._quietly, self._cinder.roll_detaching, ctx, volume_id)
             with trace.step("hand_over", **ids):
-                self._rpc.detach_volume(ctx, host, server_id, volume_id, volume.attachment_ids.get(server_id))
+                self._rpc.detach_volume(ctx, host, server_id, volume_id, attachment_id)
             undo.pop_all()
 
     def list_attachments(

@@ -11,8 +11,10 @@ from nova_lite.virt import errors as virt_errors
 from tests.unit.nova_lite.compute.conftest import Cloud
 
 DOWN = errors.Unavailable("volume at http://127.0.0.1:8776/v3 cannot be reached.")
+# The row of an attachment says all that is needed; one of the older flow has to be looked up in Cinder first.
+LOOKS = {"attachments": [], "legacy": ["GET volumes"]}
 REQUESTS = {
-    "attachments": ["GET volumes", "os-begin_detaching", "DELETE attachments"],
+    "attachments": ["os-begin_detaching", "DELETE attachments"],
     "legacy": ["GET volumes", "os-begin_detaching", "os-terminate_connection", "os-detach"],
 }
 
@@ -113,7 +115,7 @@ def test_host_that_does_not_report(cloud: Cloud, flow: str) -> None:
     with pytest.raises(nova_errors.HostDown, match=r"^Service is unavailable at this time.") as caught:
         cloud.volumes.detach_volume(cloud.ctx, server, volume)
     assert caught.value.code == 409
-    assert cloud.twin.calls == ["GET volumes"]
+    assert cloud.twin.calls == LOOKS[flow]
     cloud.assert_attached(server, volume)
 
 
@@ -122,7 +124,7 @@ def test_bus_is_down(cloud: Cloud, flow: str) -> None:
     cloud.rpc.casts_fail = errors.Unavailable("RabbitMQ did not take the message")
     with pytest.raises(errors.Unavailable, match=r"RabbitMQ"):
         cloud.volumes.detach_volume(cloud.ctx, server, volume)
-    assert cloud.twin.calls[1:] == ["os-begin_detaching", "os-roll_detaching"]
+    assert cloud.twin.calls == [*LOOKS[flow], "os-begin_detaching", "os-roll_detaching"]
     cloud.assert_attached(server, volume)
 
 
@@ -165,7 +167,7 @@ def test_disk_that_the_guest_has_not_is_detached_all_the_same(cloud: Cloud, flow
 
 def test_cinder_fails_after_the_guest_has_let_go(cloud: Cloud, flow: str) -> None:
     server, volume = attached(cloud)
-    first = REQUESTS[flow][2]
+    first = REQUESTS[flow][len(LOOKS[flow]) + 1]
     cloud.twin.faults[first] = [DOWN]
     cloud.volumes.detach_volume(cloud.ctx, server, volume)
     assert cloud.twin.status(volume) == "detaching"
