@@ -104,6 +104,7 @@ def load(
     conf = cfg.ConfigOpts()
     register(conf, [COMMON, *options])
     oslo_log.register_options(conf)
+    conf.set_default("logging_user_identity_format", "%(user)s %(project)s")
     # oslo.config does not know its own `project` as an option, so these defaults cannot refer to it.
     conf.set_default("state_path", f"/var/lib/{project}")
     conf.set_default("connection", f"sqlite:///$state_path/{project}.sqlite", group="database")

@@ -54,9 +54,8 @@ class RequestContext(oslo_context.RequestContext):
         return {
             "request_id": self.request_id,
             "global_request_id": self.global_request_id,
-            "user_identity": f"{self.user_id or '-'} {self.project_id or '-'}",
-            "user_id": self.user_id,
-            "project_id": self.project_id,
+            "user": self.user_id,
+            "project": self.project_id,
         }
 
     def forward_headers(self) -> dict[str, str]:
