@@ -1,8 +1,9 @@
 """REST client base: one pooled client per daemon, the caller's ids passed on, errors of the other API as our own.
 
 A request is repeated only where that is safe: when no connection could be made, and for methods that may run twice
-(GET, PUT, DELETE) when the other side answered 500, 502, 503 or 504. It speaks through urllib3 itself: the layers
-above it cost three times as much per request and nothing of them is needed here (docs/adr/0004-rest-over-urllib3.md).
+(GET, PUT, DELETE) when the other side answered 500, 502, 503 or 504. It speaks through urllib3 itself: in a
+profile most of a request's time was in the layers above it, which are not needed here
+(docs/adr/0004-rest-over-urllib3.md).
 """
 
 from __future__ import annotations
