@@ -75,7 +75,17 @@ class HttpServer:
         self._server.pull_trigger()
         while time.monotonic() < end and self._server.active_channels:
             time.sleep(0.01)
-        # Closed by the loop itself, woken for it: from here the loop would notice only after its poll, a second later.
-        self._server.trigger.pull_trigger(self._server.close)
+        self._close_in_loop()
         if self._loop is not None:
             self._loop.join(max(0.1, end - time.monotonic()))
+
+    def _close_in_loop(self) -> None:
+        """Have the loop close the server, woken for it: by itself it would notice only after its poll, a second later.
+
+        The trigger's lock is held until its pipe is written. A loop that is awake already would otherwise run the
+        close and with it end the pipe before the write, which then failed, or went to whatever had that number next.
+        """
+        trigger = self._server.trigger
+        with trigger.lock:
+            trigger.thunks.append(self._server.close)
+            trigger.pull_trigger()
