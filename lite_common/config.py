@@ -27,6 +27,11 @@ COMMON: Options = {
             sample_default="/var/lib/nova-lite or /var/lib/cinder-lite",
             help="Directory for files that must survive a restart.",
         ),
+        cfg.StrOpt(
+            "run_as",
+            help="User that a daemon becomes after its start, where it is started as root. What needs root is then "
+            "done by a process of its own (oslo.privsep). Unset: the daemon stays what it was started as.",
+        ),
         cfg.IntOpt("report_interval", default=10, min=1, help="Seconds between two heartbeats of a service."),
         cfg.IntOpt(
             "service_down_time",
@@ -91,6 +96,8 @@ COMMON: Options = {
     ),
 }
 QUIET = "amqp oslo.messaging oslo_messaging sqlalchemy alembic urllib3 keystoneauth stevedore taskflow waitress kombu"
+# privsep's debug messages hold what privileged functions return.
+LOG_LEVELS = [*(f"{name}=WARNING" for name in QUIET.split()), "oslo.privsep=INFO"]
 
 
 def load(
@@ -110,7 +117,7 @@ def load(
     conf.set_default("connection", f"sqlite:///$state_path/{project}.sqlite", group="database")
     conf(list(argv), project=project, prog=prog)
     if logs:
-        oslo_log.set_defaults(default_log_levels=[f"{name}=WARNING" for name in QUIET.split()])
+        oslo_log.set_defaults(default_log_levels=LOG_LEVELS)
         oslo_log.setup(conf, prog)
         logging.captureWarnings(True)
     return conf

@@ -25,6 +25,7 @@ from typing import Protocol
 LOG = logging.getLogger(__name__)
 
 _M_ARENA_MAX = -8  # malloc.h; the ABI of glibc
+_NOTIFY_SECONDS = 2.0
 
 
 class _Refuse(importlib.abc.MetaPathFinder):
@@ -133,30 +134,65 @@ def run(service: Service) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     LOG.info("%s is starting", service.name)
+    notify("STATUS=starting")
     try:
         service.start()
-    except Exception:  # outermost frame of the daemon
+    except Exception as error:  # outermost frame of the daemon
         LOG.exception("%s could not start", service.name)
+        notify(f"STATUS=could not start: {error}")
         return 1
-    notify("READY=1")
+    notify("READY=1", f"STATUS=serving since {time.strftime('%Y-%m-%d %H:%M:%S')}")
     LOG.info("%s is ready", service.name)
-    # A bare wait() would not let Python run the signal handler on every platform.
-    while not wake.wait(1.0):
-        pass
-    notify("STOPPING=1")
+    _await_signal(wake)
+    notify("STOPPING=1", f"STATUS=stopping; work in hand gets {service.stop_timeout:g} s")
     LOG.info("%s is stopping; work in hand gets %d s", service.name, service.stop_timeout)
     service.stop()
     LOG.info("%s has stopped", service.name)
     return 0
 
 
-def notify(state: str) -> None:
-    """Tell systemd (Type=notify) what state the daemon is in; without systemd nothing happens. See sd_notify(3)."""
+def _await_signal(wake: threading.Event) -> None:
+    """Wait for the signal to stop, and tell a watchdog meanwhile that this process runs.
+
+    What that proves is little and true: the interpreter still schedules its threads, so none of them sits in a
+    library with the interpreter's lock held. That the work goes well is for heartbeats and health checks to say.
+    """
+    pause = watchdog_pause()
+    due = time.monotonic()
+    # A bare wait() would not let Python run the signal handler on every platform.
+    while not wake.wait(1.0):
+        if pause and time.monotonic() >= due:
+            notify("WATCHDOG=1")
+            due = time.monotonic() + pause
+
+
+def watchdog_pause() -> float:
+    """Seconds between two signs of life, half of what systemd's WatchdogSec allows; 0.0 where nobody asks for them.
+
+    See sd_watchdog_enabled(3).
+    """
+    asked, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not asked.isdecimal() or pid not in ("", str(os.getpid())):
+        return 0.0
+    return int(asked) / 2_000_000
+
+
+def notify(*assignments: str) -> None:
+    """Tell systemd (Type=notify) how the daemon is; without systemd nothing happens. See sd_notify(3).
+
+    An assignment is one line: of a text with more, only the first line is sent.
+    """
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)
+    lines = [one.split("\n", 1)[0] for one in assignments]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(_NOTIFY_SECONDS)
+            sock.sendto("\n".join(lines).encode(), "\0" + path[1:] if path.startswith("@") else path)
+    except OSError as error:
+        # A manager that does not listen now finds out by its own limits; the daemon's work does not depend on it.
+        LOG.warning("systemd was not told %s: %s", lines[0], error)
 
 
 class Periodic:

@@ -31,7 +31,8 @@ def running() -> Iterator[server.HttpServer]:
 def test_a_stop_ends_the_loop_and_frees_the_port() -> None:
     with running() as part:
         port, loop = part.port, part._loop
-    assert loop is not None and not loop.is_alive()
+    assert loop is not None
+    assert not loop.is_alive()
     with pytest.raises(requests.ConnectionError):
         requests.get(f"http://127.0.0.1:{port}/", timeout=5)
 

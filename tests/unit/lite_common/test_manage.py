@@ -20,3 +20,13 @@ def test_sync_makes_the_database_private(tmp_path: Path, present: bool) -> None:
     assert manage.main(["--config-file", str(config), "db", "sync"]) == 0
     assert {one.name: one.stat().st_mode & 0o077 for one in tmp_path.glob("*.sqlite*")}.pop(path.name) == 0
     assert not [one for one in tmp_path.glob("*.sqlite*") if one.stat().st_mode & 0o077]
+
+
+def test_a_directory_of_settings_is_read_after_the_file(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    wanted = tmp_path / "wanted.sqlite"
+    (tmp_path / "more" / "own.conf").write_text(f"[database]\nconnection = sqlite:///{wanted}\n")
+    config = tmp_path / "cinder.conf"
+    config.write_text(f"[DEFAULT]\nstate_path = {tmp_path}\n[database]\nconnection = sqlite:///{tmp_path}/no.sqlite\n")
+    assert manage.main(["--config-file", str(config), "--config-dir", str(tmp_path / "more"), "db", "sync"]) == 0
+    assert {one.name for one in tmp_path.glob("*.sqlite")} == {wanted.name}
