@@ -110,14 +110,20 @@ BACKEND: Sequence[cfg.Opt] = (
         default="file",
         choices=[
             ("file", "a raw sparse file per volume in volumes_dir"),
+            ("lvm", "a logical volume per volume in volume_group"),
             ("fake", "an in-memory twin for tests and measurements"),
         ],
         help="Where the bytes live.",
     ),
     cfg.StrOpt(
         "target_helper",
-        default="tgt",
-        choices=[("tgt", "the userspace iSCSI target daemon tgtd"), ("fake", "an in-memory twin for tests")],
+        default="tgtadm",
+        choices=[
+            ("tgtadm", "the userspace iSCSI target daemon tgtd"),
+            ("lioadm", "the kernel's iSCSI target, LIO; for the lvm driver"),
+            ("tgt", "another name of tgtadm"),
+            ("fake", "an in-memory twin for tests"),
+        ],
         help="How hosts reach a volume.",
     ),
     cfg.StrOpt("volume_backend_name", help="Name of the backend's pool; the section's name when unset."),
@@ -126,6 +132,31 @@ BACKEND: Sequence[cfg.Opt] = (
         default="$state_path/volumes",
         help="Directory of the file driver's volumes; created with mode 0700.",
     ),
+    cfg.StrOpt("volume_group", default="cinder-volumes", help="LVM volume group of the lvm driver."),
+    cfg.StrOpt(
+        "lvm_type",
+        default="auto",
+        choices=[
+            ("auto", "thin if the pool VOLUME_GROUP-pool exists or the group is empty, else default"),
+            ("default", "every volume owns its extents (thick)"),
+            ("thin", "volumes share the pool VOLUME_GROUP-pool, which is made where it is missing"),
+        ],
+        help="Kind of the lvm driver's volumes.",
+    ),
+    cfg.StrOpt(
+        "volume_clear",
+        default="zero",
+        choices=[("zero", "overwrite it with zeros"), ("none", "leave it as it is")],
+        help="What becomes of a thick logical volume's data when it is deleted. A new volume reads as zeros either "
+        "way.",
+    ),
+    cfg.IntOpt(
+        "volume_clear_size",
+        default=0,
+        min=0,
+        max=1 << 30,
+        help="MiB at the beginning of a thick logical volume that volume_clear covers; 0: all.",
+    ),
     cfg.StrOpt(
         "target_conf_dir",
         default="$state_path/targets",
@@ -133,6 +164,12 @@ BACKEND: Sequence[cfg.Opt] = (
         "The files hold CHAP secrets; they are created with mode 0600.",
     ),
     cfg.HostAddressOpt("target_ip_address", default="$my_ip", help="Address on which the iSCSI target listens."),
+    cfg.ListOpt(
+        "target_secondary_ip_addresses",
+        default=[],
+        help="Further addresses, on the same port, by which hosts with multipath reach the same disks. The kernel's "
+        "target is made to listen there; tgtd has to be started so.",
+    ),
     cfg.PortOpt("target_port", default=3260, help="Port on which the iSCSI target listens."),
     cfg.StrOpt("target_prefix", default="iqn.2010-10.org.openstack:", help="What target names begin with."),
     cfg.StrOpt(

@@ -105,3 +105,9 @@ class DriverNotInitialized(errors.Unavailable):
 class VolumeIsBusy(errors.Conflict):
     slug = "volume_is_busy"
     template = "Volume {volume_id} is in use by something else: {reason}"
+
+
+class DeviceIsBusy(VolumeIsBusy):
+    """A program of this host has the volume's device open; such a program (a scan by udev, say) ends by itself."""
+
+    slug = "device_is_busy"

@@ -12,14 +12,15 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from cinder_lite.drivers import base
+from cinder_lite.drivers import base, copying
 from lite_common import errors
 
 LOG = logging.getLogger(__name__)
 
 _UNFINISHED = ".new-"
+_SNAPSHOT = "snapshot-"
 
 
 class FileDriver(base.VolumeDriver):
@@ -42,22 +43,43 @@ class FileDriver(base.VolumeDriver):
 
     def create_volume(self, name: str, size_gb: int) -> None:
         """Ensure the file. Raises errors.BackendError when one of another size stands in its place."""
-        path, wanted = self.local_path(name), size_gb * base.GIB
+        wanted = size_gb * base.GIB
         with self._naming(f"creating volume {name} of {size_gb} GiB"):
-            found = self._size(path)
-            if found is None:
-                self._make(path, wanted)
-            elif found != wanted:
-                raise errors.BackendError(
-                    f"{path} exists with {found} bytes where volume {name} needs {wanted}. "
-                    "Move it away, then create the volume again."
-                )
+            self._ensure(name, wanted, lambda descriptor: os.ftruncate(descriptor, wanted))
 
     def delete_volume(self, name: str) -> None:
         """Ensure that the file is gone; its bytes cannot come back in another volume."""
-        with self._naming(f"deleting volume {name}"), contextlib.suppress(FileNotFoundError):
-            os.unlink(self.local_path(name))
-            self._sync_directory()
+        self._delete(name)
+
+    def extend_volume(self, name: str, size_gb: int) -> None:
+        """Ensure that the file is so long; what is added is a hole."""
+        wanted = size_gb * base.GIB
+        with self._naming(f"extending volume {name} to {size_gb} GiB"), self._opened(name, os.O_RDWR) as descriptor:
+            found = os.fstat(descriptor).st_size
+            base.refuse_smaller(name, wanted, "what is there", found)
+            if found < wanted:
+                os.ftruncate(descriptor, wanted)
+                os.fsync(descriptor)
+
+    def create_snapshot(self, snapshot: str, volume: str) -> None:
+        """Ensure a second file: a clone that shares its blocks where the file system can, else a sparse copy.
+
+        Without clones a volume that is written to meanwhile is not caught at one moment.
+        """
+        with self._naming(f"creating {snapshot} of {volume}"), self._opened(volume) as source:
+            self._ensure(snapshot, None, lambda target: copying.copy_file(source, target))
+
+    def delete_snapshot(self, snapshot: str) -> None:
+        """Ensure that the file is gone. It shares nothing that other files lose."""
+        self._delete(snapshot)
+
+    def create_volume_from_snapshot(self, name: str, size_gb: int, snapshot: str) -> None:
+        """Ensure a file that is a copy of the snapshot's, and longer where asked."""
+        self._copy(name, size_gb * base.GIB, snapshot)
+
+    def create_cloned_volume(self, name: str, size_gb: int, source: str) -> None:
+        """Ensure a file that is a copy of the source's, and longer where asked."""
+        self._copy(name, size_gb * base.GIB, source)
 
     def local_path(self, name: str) -> str:
         """Return the file's path."""
@@ -67,30 +89,57 @@ class FileDriver(base.VolumeDriver):
         """Return the file system's capacity and the sum of the files' sizes."""
         with self._naming("measuring the backend"):
             space = os.statvfs(self.directory)
-            sizes = [entry.stat().st_size for entry in self._volumes()]
+            sizes = {entry.name: entry.stat().st_size for entry in self._files()}
         return base.Usage(
             total=space.f_blocks * space.f_frsize / base.GIB,
             free=space.f_bavail * space.f_frsize / base.GIB,
-            provisioned=sum(sizes) / base.GIB,
-            volumes=len(sizes),
+            provisioned=sum(sizes.values()) / base.GIB,
+            volumes=sum(not name.startswith(_SNAPSHOT) for name in sizes),
         )
 
     def location(self) -> str:
         """Return host and directory."""
         return f"FileDriver:{socket.gethostname()}:{self.directory}"
 
-    def _volumes(self) -> Iterator[os.DirEntry[str]]:
+    def _files(self) -> Iterator[os.DirEntry[str]]:
         with os.scandir(self.directory) as entries:
             for entry in entries:
                 if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
                     yield entry
 
-    def _make(self, path: str, size: int) -> None:
+    def _delete(self, name: str) -> None:
+        with self._naming(f"deleting {name}"), contextlib.suppress(FileNotFoundError):
+            os.unlink(self.local_path(name))
+            self._sync_directory()
+
+    def _copy(self, name: str, wanted: int, source_name: str) -> None:
+        with self._naming(f"creating volume {name} from {source_name}"), self._opened(source_name) as source:
+            base.refuse_smaller(name, wanted, source_name, os.fstat(source).st_size)
+
+            def fill(target: int) -> None:
+                copying.copy_file(source, target)
+                os.ftruncate(target, wanted)
+
+            self._ensure(name, wanted, fill)
+
+    def _ensure(self, name: str, wanted: int | None, fill: Callable[[int], None]) -> None:
+        """Have a file of that name made by `fill`, unless it is there with the wanted size."""
+        path = self.local_path(name)
+        found = self._size(path)
+        if found is None:
+            self._make(path, fill)
+        elif wanted not in (None, found):
+            raise errors.BackendError(
+                f"{path} exists with {found} bytes where volume {name} needs {wanted}. "
+                "Move it away, then create the volume again."
+            )
+
+    def _make(self, path: str, fill: Callable[[int], None]) -> None:
         # mkstemp creates with mode 0600.
         descriptor, unfinished = tempfile.mkstemp(dir=self.directory, prefix=_UNFINISHED)
         try:
             try:
-                os.ftruncate(descriptor, size)
+                fill(descriptor)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -100,6 +149,20 @@ class FileDriver(base.VolumeDriver):
                 os.unlink(unfinished)
             raise
         self._sync_directory()
+
+    @contextlib.contextmanager
+    def _opened(self, name: str, flags: int = os.O_RDONLY) -> Iterator[int]:
+        path = self.local_path(name)
+        try:
+            descriptor = os.open(path, flags)
+        except FileNotFoundError:
+            raise errors.BackendError(
+                f"There is no {path} on backend {self.pool.name}. If its file system is mounted, {name} is lost."
+            ) from None
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def _sync_directory(self) -> None:
         descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from cinder_lite import errors, states
 from cinder_lite.db import exports as rows
@@ -14,12 +15,17 @@ from lite_common import errors as common_errors
 
 LOG = logging.getLogger(__name__)
 
+# Seconds for which a deletion is tried again while a program of this host has the device open.
+BUSY_LIMIT = 600.0
+
 
 def delete_volume(backend: Backend, ctx: context.RequestContext, volume_id: str) -> None:
     """Delete a volume in state `deleting`; one that is gone, or in another state, is left alone.
 
-    In use: back to `available`, errors.VolumeIsBusy. The target daemon is down: stays `deleting` and is tried again
-    by `recovery`. Any other failure: `error_deleting`. The project's usage sinks in the row's own transaction.
+    In use: back to `available`, errors.VolumeIsBusy; where only a program of this host has the device open (a scan,
+    a backup), that is after it was tried again for BUSY_LIMIT seconds. A part that it needs is down, or the bytes are
+    wiped and cannot be let go yet: stays `deleting` and is tried again by `recovery`. Any other failure:
+    `error_deleting`. The project's usage sinks in the row's own transaction.
     """
     with backend.work_on(ctx, volume_id, "delete_volume"):
         with trace.step("delete_volume", volume=volume_id):
@@ -43,7 +49,11 @@ def _delete(backend: Backend, found: rows.Exported) -> None:
         if volume.provider_location is not None or name in backend.target.exported():
             exports.drop(backend, volume)
         backend.driver.delete_volume(name)
-    except errors.VolumeIsBusy:
+    except errors.VolumeIsBusy as err:
+        since = backend.busy_since.setdefault(volume.id, time.monotonic())
+        if isinstance(err, errors.DeviceIsBusy) and time.monotonic() - since < BUSY_LIMIT:
+            raise common_errors.Unavailable(f"{err.message} The deletion is tried again.") from err
+        backend.busy_since.pop(volume.id, None)
         _move(backend, "delete_refused", volume.id)
         raise
     except common_errors.Unavailable:
@@ -52,6 +62,7 @@ def _delete(backend: Backend, found: rows.Exported) -> None:
     except common_errors.LiteError:
         _move(backend, "delete_failed", volume.id)
         raise
+    backend.busy_since.pop(volume.id, None)
     volumes.destroy(backend.database, volume.id)
 
 

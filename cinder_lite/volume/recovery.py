@@ -70,6 +70,9 @@ def resume(backend: Backend, scheduler: Scheduler, untouched_for: float = LOST_A
         found = volumes.in_status(conn, states.CREATING, states.DELETING, older_than=limit)
     ctx = context.admin_context(overwrite=False)
     for volume in found:
+        if backend.locks.held(volume.id):
+            # Zeroing, wiping and copying take their time; the row waits for them, nobody was lost.
+            continue
         if volume.host is not None and volume.host.startswith(f"{backend.name}#"):
             LOG.warning("volume %s was left %s; taking it up again", volume.id, volume.status)
             _take_up(backend, scheduler, ctx, volume)
