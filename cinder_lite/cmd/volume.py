@@ -24,11 +24,12 @@ from cinder_lite.targets import base as targets
 from cinder_lite.volume import backend as backends
 from cinder_lite.volume import manager, recovery, reports
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, db, errors, ground, rpc
+from lite_common import config, db, errors, ground, privilege, rpc
 
 LOG = logging.getLogger(__name__)
 
 NAME = "cinder-lite-volume"
+SYS_ADMIN = "cinder_lite.privileged.sys_admin"
 WATCH_INTERVAL = 2.0
 TIDY_INTERVAL = 60.0
 
@@ -154,41 +155,69 @@ def _parts(conf: cfg.ConfigOpts, name: str) -> Parts:
     pool = drivers.Pool(
         section.volume_backend_name or name, section.max_over_subscription_ratio, section.reserved_percentage
     )
-    portal = f"{_bracketed(section.target_ip_address)}:{section.target_port}"
     # A daemon loads only what its backends need.
-    driver: drivers.VolumeDriver
-    target: targets.TargetDriver
-    if section.volume_driver == "fake":
-        from cinder_lite.drivers import fake as fake_driver
+    driver = _driver(section, pool)
+    return driver, _target(section, name, driver)
 
-        driver = fake_driver.FakeDriver(pool, section.fake_capacity_gb)
-    else:
-        from cinder_lite.drivers import file
 
-        driver = file.FileDriver(pool, section.volumes_dir)
+def _target(section: cfg.ConfigOpts.GroupAttr, name: str, driver: drivers.VolumeDriver) -> targets.TargetDriver:
+    addresses = [section.target_ip_address, *section.target_secondary_ip_addresses]
+    portal, *secondary = [f"{_bracketed(address)}:{section.target_port}" for address in addresses]
     if section.target_helper == "fake":
-        from cinder_lite.targets import fake as fake_target
+        from cinder_lite.targets import fake
 
-        target = fake_target.FakeTarget(section.target_prefix, portal)
-    else:
-        from cinder_lite.targets import tgt, tgt_control
+        return fake.FakeTarget(section.target_prefix, portal, secondary)
+    if section.target_helper == "lioadm":
+        from cinder_lite.targets import lio
 
-        # Two backends may share a tgtd; each keeps its own list of what it exported there.
-        directory = os.path.join(section.target_conf_dir, name)
-        target = tgt.TgtTarget(
-            section.target_prefix, portal, directory, tgt_control.Control(section.tgt_control_socket)
-        )
-    return driver, target
+        directory = os.path.dirname(driver.local_path("volume"))
+        return lio.LioTarget(section.target_prefix, portal, directory, secondary)
+    from cinder_lite.targets import tgt, tgt_control
+
+    # Two backends may share a tgtd; each keeps its own list of what it exported there.
+    directory = os.path.join(section.target_conf_dir, name)
+    control = tgt_control.control(section.tgt_control_socket)
+    return tgt.TgtTarget(section.target_prefix, portal, directory, control, secondary)
+
+
+def _driver(section: cfg.ConfigOpts.GroupAttr, pool: drivers.Pool) -> drivers.VolumeDriver:
+    if section.volume_driver == "fake":
+        from cinder_lite.drivers import fake
+
+        return fake.FakeDriver(pool, section.fake_capacity_gb)
+    if section.volume_driver == "lvm":
+        from cinder_lite.drivers import lvm
+
+        cleared = section.volume_clear_size * lvm.MIB if section.volume_clear_size else None
+        clear = cleared if section.volume_clear == "zero" else 0
+        return lvm.LvmDriver(pool, lvm.Settings(section.volume_group, section.lvm_type, clear))
+    from cinder_lite.drivers import file
+
+    return file.FileDriver(pool, section.volumes_dir)
 
 
 def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
+    return f"[{address}]" if ":" in address and not address.startswith("[") else address
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; the exit code."""
     conf = config.load(options.PROJECT, NAME, [options.OPTIONS], sys.argv[1:] if argv is None else argv)
+    try:
+        privilege.start(conf, _contexts(options.prepare(conf)))
+    except errors.LiteError as err:
+        LOG.critical("%s cannot start: %s", NAME, err.message)
+        return 1
     return service.run(build(conf))
+
+
+def _contexts(conf: cfg.ConfigOpts) -> list[str]:
+    """The privileged half is started only where a backend has work for it."""
+    sections = [conf[name] for name in conf.enabled_backends]
+    # tgtd listens to root only, so a daemon that is somebody else talks to it through that half.
+    helpers = {"lioadm"} | ({"tgt", "tgtadm"} if conf.run_as else set())
+    needed = any(section.volume_driver == "lvm" or section.target_helper in helpers for section in sections)
+    return [SYS_ADMIN] if needed else []
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ A target knows no rows: the caller holds the volume's lock and keeps location an
 from __future__ import annotations
 
 import abc
+import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,10 @@ from lite_common import errors
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 USER_LENGTH = 20
 PASSWORD_LENGTH = 16
+# What the columns provider_location and provider_auth hold, in characters.
+LOCATION_LENGTH = 256
+_LOCATION = re.compile(r"([^\s,;]+(?:;[^\s,;]+)*),(\S+) (\S+) (\d+)")
+_UUID_LENGTH = 36
 # How long `remove_export` waits for an initiator that is logging out.
 BUSY_WAIT = 5.0
 
@@ -53,12 +58,18 @@ class Auth:
 
 @dataclass(frozen=True)
 class Export:
-    """One export that should exist. `location` is where it was last, if it ever was."""
+    """One export that should exist. `location` is where it was last, if it ever was.
+
+    `initiators` are the hosts that must reach it. With `recall` those to which it was granted before count, too, as
+    far as the target's own memory goes: the database does not know the hosts of attachments of the older flow.
+    """
 
     volume_name: str
     path: str
     auth: Auth
     location: str | None = None
+    initiators: frozenset[str] = frozenset()
+    recall: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,24 @@ class Session:
         return f"{self.initiator} ({self.address})" if self.address else self.initiator
 
 
+@dataclass(frozen=True)
+class Location:
+    """A provider_location: the portals ("address:port", the first is the main one) of a target and its LUN."""
+
+    portals: tuple[str, ...]
+    target_id: str
+    iqn: str
+    lun: int
+
+    @property
+    def portal(self) -> str:
+        """The portal for a host that uses one path."""
+        return self.portals[0]
+
+    def __str__(self) -> str:
+        return f"{';'.join(self.portals)},{self.target_id} {self.iqn} {self.lun}"
+
+
 class TargetDriver(abc.ABC):
     """One backend's target. Called from several threads, never twice at a time for one volume.
 
@@ -81,10 +110,12 @@ class TargetDriver(abc.ABC):
 
     lun = 1
 
-    def __init__(self, prefix: str, portal: str) -> None:
-        """`prefix` is what the IQNs begin with, `portal` the "address:port" that hosts connect to."""
+    def __init__(self, prefix: str, portal: str, secondary: Sequence[str] = ()) -> None:
+        """`prefix` is what the IQNs begin with, `portal` the "address:port" that hosts connect to; `secondary` are
+        further ones, by which a host with multipath reaches the same disk."""
         self.prefix = prefix
         self.portal = portal
+        self.portals = (portal, *(one for one in secondary if one != portal))
 
     def iqn(self, volume_name: str) -> str:
         """Return the name of the volume's target."""
@@ -95,10 +126,19 @@ class TargetDriver(abc.ABC):
         """Return when the target daemon can work. Raises errors.LiteError that says what to repair."""
 
     @abc.abstractmethod
-    def ensure_export(self, volume_name: str, path: str, auth: Auth, location: str | None = None) -> str:
+    def ensure_export(
+        self,
+        volume_name: str,
+        path: str,
+        auth: Auth,
+        location: str | None = None,
+        initiators: Collection[str] = (),
+    ) -> str:
         """Ensure that hosts with the login reach `path`, and return the provider_location.
 
-        What is missing of an export is added without disturbing its sessions. After an error nothing new is left.
+        Where access belongs to the host, `initiators` have it, as after `initialize_connection`, before the target
+        answers anybody. What is missing of an export is added without disturbing its sessions. After an error nothing
+        new is left.
         """
 
     @abc.abstractmethod
@@ -127,7 +167,7 @@ class TargetDriver(abc.ABC):
         for export in exports:
             try:
                 outcome[export.volume_name] = self.ensure_export(
-                    export.volume_name, export.path, export.auth, export.location
+                    export.volume_name, export.path, export.auth, export.location, export.initiators
                 )
             except errors.LiteError as err:
                 outcome[export.volume_name] = err
@@ -141,45 +181,75 @@ class TargetDriver(abc.ABC):
                 reason="the connector has no 'initiator'. Send the iSCSI initiator name of the host that connects."
             )
 
-    def terminate_connection(self, volume_name: str, connector: Mapping[str, Any]) -> None:  # noqa: B027 - see below
-        """Withdraw what was granted to this initiator alone: nothing where the login belongs to the target."""
+    # The next three do nothing where access belongs to the target, and a new size is seen without help.
+
+    def initialize_connection(  # noqa: B027 - see above
+        self, volume_name: str, auth: Auth, connector: Mapping[str, Any]
+    ) -> None:
+        """Ensure that the initiator of `connector` may log in to the export, which must be there.
+
+        What is granted outlives a restart of target and host. After an error it is as it was before.
+        """
+
+    def terminate_connection(self, volume_name: str, connector: Mapping[str, Any]) -> None:  # noqa: B027 - see above
+        """Ensure that nothing is granted to the initiator of `connector` alone.
+
+        Raises errors.VolumeIsBusy, naming it, when it is still logged in after BUSY_WAIT seconds.
+        """
+
+    def extend_target(self, volume_name: str, path: str) -> None:  # noqa: B027 - see above
+        """Ensure that hosts which look again see the device's new size.
+
+        Raises errors.VolumeIsBusy where the target cannot show it to a host that is logged in.
+        """
 
     def connection_properties(
         self, location: str, provider_auth: str, volume_id: str, connector: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return {"driver_volume_type", "data"} for the host of `connector` (the form of os-brick's iSCSI)."""
-        portal, iqn, lun = parse_location(location)
+        where = parse_location(location)
         auth = Auth.parse(provider_auth)
         data: dict[str, Any] = {
             "target_discovered": False,
-            "target_portal": portal,
-            "target_iqn": iqn,
-            "target_lun": lun,
+            "target_portal": where.portal,
+            "target_iqn": where.iqn,
+            "target_lun": where.lun,
             "volume_id": volume_id,
             "auth_method": "CHAP",
             "auth_username": auth.username,
             "auth_password": auth.password,
         }
-        if connector.get("multipath"):
-            data |= {"target_portals": [portal], "target_iqns": [iqn], "target_luns": [lun]}
+        paths = len(where.portals)
+        if paths > 1 or connector.get("multipath"):
+            data |= {
+                "target_portals": list(where.portals),
+                "target_iqns": [where.iqn] * paths,
+                "target_luns": [where.lun] * paths,
+            }
         return {"driver_volume_type": "iscsi", "data": data}
 
+    def _check_location_length(self) -> None:
+        """Raises errors.Invalid when there are more portals than a provider_location holds."""
+        name = f"volume-{'0' * _UUID_LENGTH}"
+        if len(self._location(name, self.iqn(name))) > LOCATION_LENGTH:
+            raise errors.Invalid(
+                f"{len(self.portals)} portals and the prefix {self.prefix} make a provider_location longer than "
+                f"{LOCATION_LENGTH} characters. Shorten target_secondary_ip_addresses or target_prefix."
+            )
 
-def format_location(portal: str, target_id: int, iqn: str, lun: int) -> str:
-    """Return the text kept in `volumes.provider_location`."""
-    return f"{portal},{target_id} {iqn} {lun}"
+    def _location(self, volume_name: str, target_id: int | str) -> str:
+        return str(Location(self.portals, str(target_id), self.iqn(volume_name), self.lun))
 
 
-def parse_location(location: str) -> tuple[str, str, int]:
-    """Return (portal, iqn, lun) of a provider_location. Raises errors.BackendError when it is not one."""
-    try:
-        address, iqn, lun = location.split()
-        portal = address.rpartition(",")[0]
-        return portal, iqn, int(lun)
-    except ValueError as err:
+def parse_location(location: str) -> Location:
+    """Return the parts of a provider_location. Raises errors.BackendError when it is not one."""
+    match = _LOCATION.fullmatch(location)
+    if match is None:
         raise errors.BackendError(
-            f"The volume's provider_location {location!r} is not of the form 'ip:port,id iqn lun'."
-        ) from err
+            f"The volume's provider_location {location!r} is not of the form 'ip:port[;ip:port],id iqn lun'."
+        )
+    portals, target_id, iqn, lun = match.groups()
+    return Location(tuple(portals.split(";")), target_id, iqn, int(lun))
 
 
 def busy(volume_name: str, iqn: str, sessions: Iterable[Session]) -> cinder_errors.VolumeIsBusy:
@@ -192,4 +262,8 @@ def busy(volume_name: str, iqn: str, sessions: Iterable[Session]) -> cinder_erro
 
 
 def _random(length: int) -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+    while True:
+        found = "".join(secrets.choice(ALPHABET) for _ in range(length))
+        # Linux's own target takes a name or secret that begins so for "none".
+        if not found.startswith("NULL"):
+            return found

@@ -19,7 +19,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from cinder_lite.targets import base, tgt_show
 from cinder_lite.targets.tgt_control import Control, Mode, Op, Refusal, Refused
@@ -39,9 +39,16 @@ class TgtTarget(base.TargetDriver):
     """Exports of one backend through the tgtd behind `control`, with its files in `directory` (mode 0700)."""
 
     def __init__(
-        self, prefix: str, portal: str, directory: str, control: Control, *, busy_wait: float = base.BUSY_WAIT
+        self,
+        prefix: str,
+        portal: str,
+        directory: str,
+        control: Control,
+        secondary: Sequence[str] = (),
+        *,
+        busy_wait: float = base.BUSY_WAIT,
     ) -> None:
-        super().__init__(prefix, portal)
+        super().__init__(prefix, portal, secondary)
         self.directory = os.path.abspath(directory)
         self.control = control
         self.busy_wait = busy_wait
@@ -58,8 +65,17 @@ class TgtTarget(base.TargetDriver):
         except OSError as err:
             raise self._file_error(self.directory, err) from err
         self.control.check()
+        self._check_location_length()
+        self._warn_of_portals()
 
-    def ensure_export(self, volume_name: str, path: str, auth: base.Auth, location: str | None = None) -> str:
+    def ensure_export(
+        self,
+        volume_name: str,
+        path: str,
+        auth: base.Auth,
+        location: str | None = None,
+        initiators: Collection[str] = (),
+    ) -> str:
         """Ensure file and target. A target that was here before keeps its number where that is free."""
         if not _SAFE_PATH.fullmatch(path):
             raise errors.BackendError(
@@ -72,7 +88,7 @@ class TgtTarget(base.TargetDriver):
             if is_new:
                 self._forget(volume_name)
             raise
-        return base.format_location(self.portal, tid, self.iqn(volume_name), self.lun)
+        return self._location(volume_name, tid)
 
     def ensure_all(self, exports: Iterable[base.Export]) -> dict[str, str | errors.LiteError]:
         """Ensure many with one listing: an export that is right costs no request."""
@@ -112,16 +128,43 @@ class TgtTarget(base.TargetDriver):
             raise self._file_error(self.directory, err) from err
         return {name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX) and not name.startswith(".")}
 
+    def extend_target(self, volume_name: str, path: str) -> None:
+        """tgtd looks at a disk's size once, so the disk is given to it anew; not under the feet of an initiator."""
+        iqn = self.iqn(volume_name)
+        target = tgt_show.find(self._show(), iqn)
+        if target is None or self.lun not in target.units:
+            return
+        if target.sessions:
+            raise base.busy(volume_name, iqn, target.sessions)
+        self._ask(iqn, Mode.UNIT, Op.DELETE, tid=target.tid, lun=self.lun, tolerate=(Refusal.NO_UNIT,))
+        self._add_disk(iqn, target.tid, path)
+
     def generation(self) -> str:
         """Return process and socket of the running tgtd."""
         return self.control.generation()
+
+    def _warn_of_portals(self) -> None:
+        """tgtd listens where its own start says, or where an administrator of another network leads to it."""
+        try:
+            listening = set(tgt_show.portals(self.control.request(Mode.PORTAL, Op.SHOW)))
+        except Refused:
+            # Not known to every tgtd; the warning is all that is lost.
+            return
+        for portal in self.portals:
+            port = portal.rpartition(":")[2]
+            if not {portal, f"0.0.0.0:{port}", f"[::]:{port}"} & listening:
+                LOG.warning(
+                    "tgtd does not listen on %s itself (but on %s); hosts reach it only if something leads there",
+                    portal,
+                    ", ".join(sorted(listening)) or "nothing",
+                )
 
     def _kept(self, export: base.Export, target: tgt_show.Target) -> str | errors.LiteError:
         try:
             self._write(export.volume_name, export.path, export.auth)
         except errors.LiteError as err:
             return err
-        return base.format_location(self.portal, target.tid, target.iqn, self.lun)
+        return self._location(export.volume_name, target.tid)
 
     def _ensure_target(self, iqn: str, path: str, auth: base.Auth, tid: int | None) -> int:
         """Make the target without looking first: on an attach there is none, and a listing grows with all targets."""

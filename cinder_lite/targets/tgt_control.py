@@ -14,7 +14,7 @@ import socket
 import struct
 from collections.abc import Mapping
 
-from lite_common import errors
+from lite_common import errors, privilege
 
 DEFAULT_SOCKET = "/var/run/tgtd/socket"
 # tgtd answers each request at once, from memory; a longer silence means that it is stopped or stuck.
@@ -32,6 +32,7 @@ class Mode(enum.IntEnum):
     SYSTEM = 0
     TARGET = 1
     UNIT = 2
+    PORTAL = 3
     CONNECTION = 6
     ACCOUNT = 7
 
@@ -64,8 +65,8 @@ class Refusal(enum.IntEnum):
 class Refused(Exception):
     """tgtd said no. `number` is its error number."""
 
-    def __init__(self, number: int, what: str) -> None:
-        super().__init__(f"{what}: {_TEXTS.get(number, f'error {number}')}")
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(text)
         self.number = number
 
 
@@ -76,6 +77,7 @@ class Control:
     """
 
     def __init__(self, path: str = "", *, port: int = 0, timeout: float = TIMEOUT) -> None:
+        self.socket = path
         self.path = f"{path or DEFAULT_SOCKET}.{port}"
         self.timeout = timeout
 
@@ -98,7 +100,8 @@ class Control:
         number, answer, _ = self._exchange(_packed(mode, op, tid, lun, body))
         if number:
             # The parameters stay out of the text: they may hold a secret.
-            raise Refused(number, f"{op.name.lower()} {mode.name.lower()}" + (f" {tid}" if tid is not None else ""))
+            what = f"{op.name.lower()} {mode.name.lower()}" + (f" {tid}" if tid is not None else "")
+            raise Refused(number, f"{what}: {_TEXTS.get(number, f'error {number}')}")
         return answer.rstrip(b"\0").decode(errors="replace")
 
     def check(self) -> None:
@@ -145,6 +148,43 @@ class Control:
             f"tgtd does not answer on {self.path} ({err or type(err).__name__}). Check that tgtd runs and that the "
             "option tgt_control_socket of the backend names its socket, then repeat the request."
         )
+
+
+class PrivilegedControl(Control):
+    """The same for a process that is not root: tgtd listens to no other, so each request is made by the privileged
+    half of the daemon."""
+
+    def request(
+        self,
+        mode: Mode,
+        op: Op,
+        *,
+        tid: int | None = None,
+        lun: int | None = None,
+        parameters: Mapping[str, str] | None = None,
+        prefix: str = "",
+    ) -> str:
+        """Have the request sent; as `Control.request`."""
+        # Privsep is loaded only where it is needed.
+        from cinder_lite.privileged import tgt
+
+        with privilege.calling("a request to tgtd"):
+            number, text = tgt.request(self.socket, int(mode), int(op), tid, lun, dict(parameters or {}), prefix)
+        if number:
+            raise Refused(number, text)
+        return text
+
+    def generation(self) -> str:
+        """As `Control.generation`."""
+        from cinder_lite.privileged import tgt
+
+        with privilege.calling("a look at tgtd"):
+            return tgt.generation(self.socket)
+
+
+def control(path: str) -> Control:
+    """The way to tgtd's socket `path` for this process."""
+    return Control(path) if os.geteuid() == 0 else PrivilegedControl(path)
 
 
 def _packed(mode: Mode, op: Op, tid: int | None, lun: int | None, body: bytes) -> bytes:

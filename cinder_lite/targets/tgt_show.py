@@ -32,6 +32,17 @@ def find(text: str, iqn: str) -> Target | None:
     return parse(text[match.start() : end if end >= 0 else len(text)])[iqn]
 
 
+def name_of(text: str, tid: int) -> str | None:
+    """Return the name of the target of that number."""
+    match = re.search(rf"^Target {tid}: (\S+)$", text, re.MULTILINE)
+    return match[1] if match else None
+
+
+def portals(text: str) -> list[str]:
+    """Return the portals ("address:port") of tgtd's listing of portals."""
+    return re.findall(r"^Portal: (\S+),\d+$", text, re.MULTILINE)
+
+
 def numbers(text: str) -> list[int]:
     """Return the numbers of all targets."""
     return [int(number) for number in re.findall(r"^Target (\d+): ", text, re.MULTILINE)]

@@ -44,7 +44,8 @@ class Backend:
     """The backend `name` (host@section) with its parts. All operation modules take it as their first argument.
 
     `ready` is set while driver and target can work, `trouble` says why they cannot. `generation` is the start of the
-    target daemon whose exports were last made complete, `suspects` the exports that nobody needed at the last look.
+    target daemon whose exports were last made complete, `suspects` the exports that nobody needed at the last look,
+    `busy_since` when a deletion first found the device of a volume open.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Backend:
     trouble: str = "it has not been set up yet"
     generation: str = ""
     suspects: frozenset[str] = frozenset()
+    busy_since: dict[str, float] = field(default_factory=dict)
 
     @property
     def host(self) -> str:

@@ -7,14 +7,18 @@ after this, so that no late write of ours can meet a volume that is already bein
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from cinder_lite import errors
 from cinder_lite.db import attachments
 from cinder_lite.db import exports as rows
 from cinder_lite.volume import exports
-from cinder_lite.volume.backend import Backend, volume_name
+from cinder_lite.volume.backend import Backend
 from lite_common import context, trace
+from lite_common import errors as common_errors
+
+LOG = logging.getLogger(__name__)
 
 
 def attachment_update(
@@ -23,7 +27,7 @@ def attachment_update(
     """Ensure that the connector's host reaches the volume; the flat connection info. May be repeated.
 
     Raises errors.InvalidInput for a connector without initiator, errors.VolumeAttachmentNotFound, and what target
-    and database raise. After an error the row is as it was, and an export that nobody else uses is gone.
+    and database raise. After an error the row is as it was, and what nobody else uses of export and access is gone.
     """
     backend.target.validate_connector(connector)
     with backend.work_on(ctx, volume_id, "attachment_update"):
@@ -36,12 +40,14 @@ def attachment_update(
             export = exports.ensure(backend, found.volume)
             connected = False
             try:
+                exports.grant(backend, found.volume, export, connector)
                 info = _connect(backend, found, attachment, export, connector)
                 connected = True
-                return info
             finally:
                 if not connected:
-                    exports.drop_after_failure(backend, found)
+                    exports.undo(backend, found, connector)
+            _forget_former_host(backend, found, attachment, connector)
+            return info
 
 
 def _connect(
@@ -89,13 +95,21 @@ def attachment_delete(backend: Backend, ctx: context.RequestContext, volume_id: 
                 exports.drop(backend, found.volume)
                 return
             attachment = found.attachment(attachment_id)
-            if attachment is not None and attachment.connector is not None:
-                _terminate(backend, attachment, others)
+            connector = attachment.connector if attachment is not None else None
+            if connector is not None and not any(exports.may_be_on(one, connector) for one in others):
+                exports.withdraw(backend, volume_id, connector)
 
 
-def _terminate(backend: Backend, attachment: attachments.Attachment, others: list[attachments.Attachment]) -> None:
-    """Withdraw the host's own access, unless another attachment of the same host needs it."""
-    connector = attachment.connector or {}
-    initiator = connector.get("initiator")
-    if not any((one.connector or {}).get("initiator") == initiator for one in others):
-        backend.target.terminate_connection(volume_name(attachment.volume_id), connector)
+def _forget_former_host(
+    backend: Backend, found: rows.Exported, attachment: attachments.Attachment, connector: dict[str, Any]
+) -> None:
+    """The attachment was connected for another host before: that one's access goes, unless it is needed or in use."""
+    former = attachment.connector
+    if former is None or former.get("initiator") == connector["initiator"]:
+        return
+    if any(exports.may_be_on(one, former) for one in found.users(without=attachment.id)):
+        return
+    try:
+        exports.withdraw(backend, found.volume.id, former)
+    except common_errors.LiteError as err:
+        LOG.warning("the former host of attachment %s keeps its access: %s", attachment.id, err)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cinder_lite import states
+from cinder_lite.db import attachments, volumes
 from cinder_lite.db import exports as rows
-from cinder_lite.db import volumes
 from cinder_lite.targets import base as targets
 from cinder_lite.volume.backend import Backend, volume_name
 from lite_common import context, errors, trace
@@ -40,7 +40,7 @@ def ensure(backend: Backend, volume: volumes.Volume) -> Export:
     auth = targets.Auth.parse(volume.provider_auth) if volume.provider_auth else targets.Auth.generate()
     name = volume_name(volume.id)
     with trace.step("create_export", volume=volume.id):
-        location = backend.target.ensure_export(name, backend.driver.local_path(name), auth, volume.provider_location)
+        location = backend.target.ensure_export(name, backend.driver.ensure_path(name), auth, volume.provider_location)
     now = {"provider_location": location, "provider_auth": auth.provider_auth()}
     before = {"provider_location": volume.provider_location, "provider_auth": volume.provider_auth}
     return Export(location, now["provider_auth"], {} if now == before else now)
@@ -61,19 +61,44 @@ def connection(
     return info
 
 
+def grant(backend: Backend, volume: volumes.Volume, export: Export, connector: Mapping[str, Any]) -> None:
+    """Ensure that the connector's host may log in to the export."""
+    auth = targets.Auth.parse(export.provider_auth)
+    with trace.step("grant_access", volume=volume.id):
+        backend.target.initialize_connection(volume_name(volume.id), auth, connector)
+
+
+def withdraw(backend: Backend, volume_id: str, connector: Mapping[str, Any]) -> None:
+    """Ensure that the connector's host may log in no more. Raises errors.VolumeIsBusy while it is logged in."""
+    if not connector.get("initiator"):
+        # Nobody was granted anything under no name; the export's end ends all access.
+        return
+    with trace.step("withdraw_access", volume=volume_id):
+        backend.target.terminate_connection(volume_name(volume_id), connector)
+
+
+def may_be_on(attachment: attachments.Attachment, connector: Mapping[str, Any]) -> bool:
+    """Whether the attachment may be on the connector's host: one of the older flow tells a host's name at best."""
+    if attachment.connector is not None:
+        return attachment.connector.get("initiator") == connector.get("initiator")
+    return attachment.attached_host in (None, connector.get("host"))
+
+
 def drop(backend: Backend, volume: volumes.Volume) -> None:
     """Ensure that the volume is not exported. Raises errors.VolumeIsBusy while an initiator is logged in."""
     with trace.step("remove_export", volume=volume.id):
         backend.target.remove_export(volume_name(volume.id), volume.provider_location)
 
 
-def drop_after_failure(backend: Backend, found: rows.Exported) -> None:
-    """Take back an export that a failed attach made, unless somebody else uses it; a failure here is only logged,
-    because the cause of the first one is what the caller must hear."""
-    if found.users():
-        return
+def undo(backend: Backend, found: rows.Exported, connector: Mapping[str, Any]) -> None:
+    """Take back what a failed attach of that host made, as far as nobody else uses it; a failure here is only
+    logged, because the cause of the first one is what the caller must hear."""
+    users = found.users()
     try:
-        drop(backend, found.volume)
+        if not users:
+            drop(backend, found.volume)
+        elif not any(may_be_on(one, connector) for one in users):
+            withdraw(backend, found.volume.id, connector)
     except errors.LiteError as err:
         LOG.warning("the unused export of volume %s stays until it is next looked at: %s", found.volume.id, err)
 
@@ -86,10 +111,10 @@ def restore(backend: Backend, ctx: context.RequestContext) -> None:
     """
     with backend.database.connection() as conn:
         found = rows.on_backend(conn, backend.name)
-    needed = [one.volume for one in found if _is_needed(one)]
-    outcome = backend.target.ensure_all([_wanted(backend, volume) for volume in needed])
-    for volume in needed:
-        _note(backend, volume, outcome[volume_name(volume.id)])
+    needed = [one for one in found if _is_needed(one)]
+    outcome = backend.target.ensure_all([_wanted(backend, one) for one in needed])
+    for one in needed:
+        _note(backend, one.volume, outcome[volume_name(one.volume.id)])
     for name in unneeded(backend):
         drop_unneeded(backend, name)
     LOG.info("%s: %d volumes, %d exports in place", backend.name, len(found), len(needed))
@@ -116,7 +141,8 @@ def drop_unneeded(backend: Backend, name: str) -> None:
         LOG.warning("removing the export of volume %s, which nobody uses", volume_id)
         try:
             backend.target.remove_export(name, location)
-        except errors.Conflict as err:
+        except (errors.Conflict, errors.BackendError) as err:
+            # One that cannot be removed must not keep the backend from serving the others.
             LOG.warning("it is left: %s", err.message)
 
 
@@ -128,14 +154,28 @@ def _is_needed(found: rows.Exported) -> bool:
     return found.volume.provider_auth is not None and bool(found.users() or found.volume.status in ATTACHED_STATES)
 
 
-def _wanted(backend: Backend, volume: volumes.Volume) -> targets.Export:
+def _wanted(backend: Backend, found: rows.Exported) -> targets.Export:
+    volume, users = found.volume, found.users()
     name = volume_name(volume.id)
+    known = [one.connector["initiator"] for one in users if one.connector is not None and "initiator" in one.connector]
     return targets.Export(
         name,
-        backend.driver.local_path(name),
+        _path(backend, name),
         targets.Auth.parse(volume.provider_auth or ""),
         volume.provider_location,
+        initiators=frozenset(known),
+        # Attachments of the older flow do not tell their host; nobody but the target knows it.
+        recall=len(known) < max(1, len(users)),
     )
+
+
+def _path(backend: Backend, name: str) -> str:
+    """Where the volume is, ready to be opened; one that is lost must not keep the others from being exported."""
+    try:
+        return backend.driver.ensure_path(name)
+    except errors.BackendError as err:
+        LOG.error("%s", err.message)
+        return backend.driver.local_path(name)
 
 
 def _note(backend: Backend, volume: volumes.Volume, outcome: str | errors.LiteError) -> None:

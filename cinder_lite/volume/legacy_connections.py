@@ -1,7 +1,8 @@
 """The older attach flow in cinder-volume: initialize_connection, attach_volume, terminate_connection, detach_volume.
 
 Here the daemon writes the attachment's row at both ends. An attachment of this flow has no connector, so the export
-is needed as long as a row is there.
+is needed as long as a row is there, and after a restart of the target only the target's own memory tells which host
+had access (`targets.Export.recall`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from cinder_lite import errors
 from cinder_lite.db import attachments, volumes
 from cinder_lite.db import exports as rows
 from cinder_lite.volume import exports
-from cinder_lite.volume.backend import Backend, volume_name
+from cinder_lite.volume.backend import Backend
 from lite_common import context, trace
 
 
@@ -21,8 +22,8 @@ def initialize_connection(
 ) -> dict[str, Any]:
     """Ensure that the connector's host reaches the volume; {"driver_volume_type", "data"}. May be repeated.
 
-    Raises errors.InvalidInput for a connector without initiator. After an error an export that nobody else uses is
-    gone.
+    Raises errors.InvalidInput for a connector without initiator. After an error what nobody else uses of export and
+    access is gone.
     """
     backend.target.validate_connector(connector)
     with backend.work_on(ctx, volume_id, "initialize_connection"):
@@ -32,6 +33,7 @@ def initialize_connection(
             export = exports.ensure(backend, found.volume)
             done = False
             try:
+                exports.grant(backend, found.volume, export, connector)
                 info = exports.connection(backend, found.volume, export, connector, connector.get("mode") or "rw")
                 if export.changed:
                     with backend.database.connection() as conn:
@@ -40,24 +42,26 @@ def initialize_connection(
                 return info
             finally:
                 if not done:
-                    exports.drop_after_failure(backend, found)
+                    exports.undo(backend, found, connector)
 
 
 def terminate_connection(
     backend: Backend, ctx: context.RequestContext, volume_id: str, connector: dict[str, Any] | None
 ) -> None:
-    """Take the connector's access away. Without any attachment (an attach that failed) the export goes, too.
+    """Take the connector's access away, unless it is one of several attachments that may be on that host. Without
+    any attachment (an attach that failed) the export goes, too.
 
-    Raises errors.VolumeIsBusy while an initiator is still logged in to an export that is to go.
+    Raises errors.VolumeIsBusy while an initiator is still logged in to what is to go.
     """
     with backend.work_on(ctx, volume_id, "terminate_connection"):
         with trace.step("terminate_connection", volume=volume_id):
             with backend.database.connection() as conn:
                 found = rows.find(conn, volume_id)
-            if not found.users():
+            users = found.users()
+            if not users:
                 exports.drop(backend, found.volume)
-            elif connector is not None:
-                backend.target.terminate_connection(volume_name(volume_id), connector)
+            elif connector is not None and sum(exports.may_be_on(one, connector) for one in users) <= 1:
+                exports.withdraw(backend, volume_id, connector)
 
 
 def attach_volume(

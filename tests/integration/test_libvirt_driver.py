@@ -18,7 +18,7 @@ from devstack.guest import build, console
 from nova_lite.virt import driver, errors
 from nova_lite.virt.driver import PowerState
 from nova_lite.virt.libvirt.driver import LibvirtDriver, Settings
-from nova_lite.volume import connector
+from nova_lite.volume import qemu_connector
 from tests.fixtures import servers
 from tests.unit.nova_lite.virt.contract import NOTHING, VirtDriverContract
 
@@ -223,7 +223,7 @@ def test_a_wrong_password_leaves_nothing(
 ) -> None:
     info = disks[0].connection_info
     wrong = {**info, "data": {**info["data"], "auth_password": "notthepassword"}}
-    local = connector.UserspaceConnector("127.0.0.1", "c1", INITIATOR)
+    local = qemu_connector.UserspaceConnector("127.0.0.1", "c1", INITIATOR)
     with pytest.raises(errors.LoginRefused, match="CHAP user or password is wrong"):
         local.connect_volume(wrong)
     with pytest.raises(errors.DeviceAttachFailed, match=disks[0].volume_id) as failed:
@@ -355,7 +355,7 @@ def test_tgtd_is_down(
     """With a target daemon of its own, as it goes away for good."""
     with servers.Tgtd(servers_directory / "tgtd-down") as short_lived:
         lost = Storage(short_lived, servers_directory).export("/dev/vdb").disk
-        local = connector.UserspaceConnector("127.0.0.1", "c1", INITIATOR)
+        local = qemu_connector.UserspaceConnector("127.0.0.1", "c1", INITIATOR)
         local.connect_volume(lost.connection_info)
     before = time.monotonic()
     with pytest.raises(errors.PortalUnreachable, match="refused"):
@@ -368,7 +368,7 @@ def test_tgtd_is_down(
 
 def test_a_frozen_tgtd_is_given_up_in_time(tgtd: servers.Tgtd, disks: list[driver.VolumeDisk]) -> None:
     """The kernel takes the connection, nobody answers: the same as a portal that swallows packets."""
-    local = connector.UserspaceConnector("127.0.0.1", "c1", INITIATOR, login_timeout=1.0)
+    local = qemu_connector.UserspaceConnector("127.0.0.1", "c1", INITIATOR, login_timeout=1.0)
     tgtd.freeze()
     try:
         before = time.monotonic()
@@ -382,7 +382,7 @@ def test_a_frozen_tgtd_is_given_up_in_time(tgtd: servers.Tgtd, disks: list[drive
 
 def test_the_check_of_the_portal_is_cheap(disks: list[driver.VolumeDisk]) -> None:
     """It is part of every attach."""
-    local = connector.UserspaceConnector("127.0.0.1", "c1", INITIATOR)
+    local = qemu_connector.UserspaceConnector("127.0.0.1", "c1", INITIATOR)
     times = []
     for _ in range(20):
         before = time.perf_counter()
@@ -454,7 +454,7 @@ def test_domains_of_others_are_not_ours(virt: LibvirtDriver, libvirtd: servers.L
 
 def test_a_portal_that_swallows_connections_is_given_up_in_time() -> None:
     """A listener whose queue is full drops what asks for more, as a firewall does."""
-    local = connector.UserspaceConnector("127.0.0.1", "c1", INITIATOR)
+    local = qemu_connector.UserspaceConnector("127.0.0.1", "c1", INITIATOR)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         fillers = [socket.socket() for _ in range(8)]
         try:

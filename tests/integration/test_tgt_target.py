@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cinder_lite import errors as cinder_errors
+from cinder_lite import privileged
 from cinder_lite.targets import base, tgt, tgt_control
 from lite_common import errors
 from tests.fixtures import servers
@@ -26,6 +28,8 @@ PREFIX = "iqn.2010-10.org.openstack:"
 
 class TgtRig(contract.Rig):
     """tgtd and QEMU's tools. Secrets go to QEMU in files, because argv is for all to see."""
+
+    by_host = False
 
     def __init__(self, directory: Path, server: servers.Tgtd) -> None:
         self.directory = directory
@@ -46,19 +50,20 @@ class TgtRig(contract.Rig):
         return made
 
     def arguments(self, location: str, auth: base.Auth, initiator: str) -> list[str]:
-        portal, iqn, lun = base.parse_location(location)
+        where = base.parse_location(location)
         secret = self.directory / f"secret-{auth.username}-{len(os.listdir(self.directory))}"
         secret.write_text(auth.password)
         return [
             "--object",
             f"secret,id=chap,file={secret}",
             "--image-opts",
-            f"driver=raw,file.driver=iscsi,file.transport=tcp,file.portal={portal},file.target={iqn},file.lun={lun},"
+            f"driver=raw,file.driver=iscsi,file.transport=tcp,file.portal={where.portal},"
+            f"file.target={where.iqn},file.lun={where.lun},"
             f"file.user={auth.username},file.password-secret=chap,file.initiator-name={initiator}",
         ]
 
-    def can_login(self, location: str, auth: base.Auth) -> bool:
-        command = ["qemu-img", "info", *self.arguments(location, auth, contract.HOST_B)]
+    def can_login(self, location: str, auth: base.Auth, initiator: str = contract.HOST_B) -> bool:
+        command = ["qemu-img", "info", *self.arguments(location, auth, initiator)]
         return subprocess.run(command, capture_output=True, timeout=LIMIT, check=False).returncode == 0
 
     def hold(self, location: str, auth: base.Auth, initiator: str) -> None:
@@ -154,7 +159,7 @@ def test_parts_of_an_export_that_went_missing_come_back_under_its_session(rig: T
 def test_a_foreign_target_keeps_its_number_and_its_life(rig: TgtRig) -> None:
     rig.server.tgtadm("--op", "new", "--mode", "target", "--tid", "1", "-T", "iqn.2001-01.org.foreign:disk")
     auth = base.Auth.generate()
-    wished = base.format_location(rig.target.portal, 1, rig.target.iqn(contract.NAME), 1)
+    wished = str(base.Location(rig.target.portals, "1", rig.target.iqn(contract.NAME), 1))
     location = rig.target.ensure_export(contract.NAME, rig.volume(contract.NAME), auth, wished)
     assert ",2 " in location
     rig.target.remove_export(contract.NAME, wished)
@@ -223,6 +228,56 @@ def _process_of(server: servers.Tgtd) -> int:
         sock.sendall(tgt_control._packed(tgt_control.Mode.ACCOUNT, tgt_control.Op.SHOW, None, None, b""))
         assert sock.recv(8)
     return int(pid)
+
+
+def test_a_daemon_that_gave_up_root_exports_through_its_privileged_half(rig: TgtRig) -> None:
+    """Here the half is this process; that it may be another one is tested where the kernel allows it."""
+    privileged.sys_admin.set_client_mode(False)
+    rig.target.control = tgt_control.PrivilegedControl(str(rig.server.ipc_socket))
+    rig.target.check_for_setup_error()
+    auth, path = base.Auth.generate(), rig.volume(contract.NAME)
+    rig.server.tgtadm("--op", "new", "--mode", "target", "--tid", "1", "-T", "iqn.2001-01.org.foreign:disk")
+    location = rig.export(contract.NAME, auth, path=path)
+    assert rig.can_login(location, auth)
+    rig.server.tgtadm("--op", "unbind", "--mode", "target", "--tid", "2", "--initiator-address", "ALL")
+    assert rig.target.ensure_export(contract.NAME, path, auth, location) == location
+    rig.hold(location, auth, contract.HOST_A)
+    with pytest.raises(cinder_errors.VolumeIsBusy):
+        rig.target.remove_export(contract.NAME, location)
+    rig.let_go(location, contract.HOST_A)
+    rig.target.remove_export(contract.NAME, location)
+    with pytest.raises(errors.BackendError, match="foreign:disk, which is not a volume's"):
+        rig.target.control.request(tgt_control.Mode.TARGET, tgt_control.Op.DELETE, tid=1)
+    assert "foreign:disk" in rig.server.tgtadm("--op", "show", "--mode", "target")
+    before = rig.target.generation()
+    rig.restart()
+    assert rig.target.generation() != before
+
+
+def test_a_larger_volume_is_shown_when_nobody_is_logged_in(rig: TgtRig) -> None:
+    auth, path = base.Auth.generate(), rig.volume(contract.NAME)
+    location = rig.export(contract.NAME, auth, path=path)
+    os.truncate(path, 2 << 20)
+    rig.hold(location, auth, contract.HOST_A)
+    with pytest.raises(cinder_errors.VolumeIsBusy, match=contract.HOST_A):
+        rig.target.extend_target(contract.NAME, path)
+    rig.let_go(location, contract.HOST_A)
+    rig.target.extend_target(contract.NAME, path)
+    command = ["qemu-img", "info", *rig.arguments(location, auth, contract.HOST_B)]
+    assert "2 MiB" in subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
+    rig.target.remove_export(contract.NAME, location)
+    rig.target.extend_target(contract.NAME, path)
+
+
+def test_portals_where_tgtd_does_not_listen_are_logged(rig: TgtRig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.target.portals = (rig.target.portal, "192.0.2.7:3260")
+    rig.target.check_for_setup_error()
+    assert [record.getMessage() for record in caplog.records if "does not listen on" in record.getMessage()] == [
+        f"tgtd does not listen on 192.0.2.7:3260 itself (but on {rig.target.portal}); hosts reach it only if something "
+        "leads there"
+    ]
+    location = rig.export(contract.NAME, base.Auth.generate())
+    assert base.parse_location(location).portals == (rig.target.portal, "192.0.2.7:3260")
 
 
 def test_something_else_on_the_socket_is_noticed(rig: TgtRig) -> None:

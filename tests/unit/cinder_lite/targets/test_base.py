@@ -33,7 +33,22 @@ def test_a_bad_provider_auth_is_refused_without_telling_it(text: str) -> None:
     assert "hunter2" not in caught.value.message
 
 
-@pytest.mark.parametrize("text", ["", "10.0.0.4:3260,7 iqn", "10.0.0.4:3260,7 iqn x", "a b c d"])
+def test_several_portals_are_told_to_every_host(target: fake.FakeTarget) -> None:
+    several = "10.0.0.4:3260;10.0.1.4:3260;[fd00::4]:3260,7 iqn.x 1"
+    where = base.parse_location(several)
+    assert where.portals == ("10.0.0.4:3260", "10.0.1.4:3260", "[fd00::4]:3260")
+    assert str(where) == several
+    for connector in ({"initiator": "iqn.x"}, {"initiator": "iqn.x", "multipath": True}):
+        data = target.connection_properties(several, AUTH, "1", connector)["data"]
+        assert data["target_portal"] == "10.0.0.4:3260"
+        assert data["target_portals"] == list(where.portals)
+        assert data["target_iqns"] == ["iqn.x"] * 3
+        assert data["target_luns"] == [1] * 3
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10.0.0.4:3260,7 iqn", "10.0.0.4:3260,7 iqn x", "a b c d", "a;,7 iqn 1", "10.0.0.4:3260 iqn 1"]
+)
 def test_a_bad_location_is_refused(text: str) -> None:
     with pytest.raises(errors.BackendError, match="provider_location"):
         base.parse_location(text)

@@ -1,4 +1,4 @@
-"""The in-memory target keeps the contract of all targets."""
+"""The in-memory target keeps the contract of all targets, in both ways of granting access."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from tests.unit.cinder_lite.targets import contract
 class FakeRig(contract.Rig):
     """The twin seen from outside."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, by_host: bool) -> None:
         self.directory = directory
-        self.twin = fake.FakeTarget("iqn.2010-10.org.openstack:", "127.0.0.1:3260", busy_wait=0.05)
+        self.by_host = by_host
+        self.twin = fake.FakeTarget(
+            "iqn.2010-10.org.openstack:", "127.0.0.1:3260", ["127.0.0.2:3260"], busy_wait=0.05, by_host=by_host
+        )
         self.target = self.twin
 
-    def can_login(self, location: str, auth: base.Auth) -> bool:
-        done = self.twin.login(location, auth, contract.HOST_B)
-        self.twin.logout(location, contract.HOST_B)
+    def can_login(self, location: str, auth: base.Auth, initiator: str = contract.HOST_B) -> bool:
+        done = self.twin.login(location, auth, initiator)
+        self.twin.logout(location, initiator)
         return done
 
     def hold(self, location: str, auth: base.Auth, initiator: str) -> None:
@@ -34,9 +37,9 @@ class FakeRig(contract.Rig):
         self.twin.restart()
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> FakeRig:
-    return FakeRig(tmp_path)
+@pytest.fixture(params=[True, False], ids=["by-host", "by-login"])
+def rig(tmp_path: Path, request: pytest.FixtureRequest) -> FakeRig:
+    return FakeRig(tmp_path, request.param)
 
 
 class TestFakeTarget(contract.TargetContract):

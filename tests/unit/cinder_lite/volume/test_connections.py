@@ -74,7 +74,7 @@ def test_connecting_exports_the_volume_and_moves_row_and_volume(node: Node) -> N
         == info
     )
     auth = targets.Auth.parse(str(found.volume.provider_auth))
-    assert node.target.login(str(found.volume.provider_location), auth, "iqn.x")
+    assert node.target.login(str(found.volume.provider_location), auth, CONNECTOR["initiator"])
 
 
 def test_the_whole_takes_few_statements(node: Node, statements: list[str]) -> None:
@@ -165,8 +165,8 @@ def test_a_guest_still_logged_in_keeps_everything(node: Node) -> None:
     update(node, volume_id, attachment_id)
     volume = node.found(volume_id).volume
     location, auth = str(volume.provider_location), targets.Auth.parse(str(volume.provider_auth))
-    assert node.target.login(location, auth, "iqn.guest")
-    with pytest.raises(cinder_errors.VolumeIsBusy, match=r"iqn\.guest"):
+    assert node.target.login(location, auth, CONNECTOR["initiator"])
+    with pytest.raises(cinder_errors.VolumeIsBusy, match=CONNECTOR["initiator"]):
         connections.attachment_delete(node.backend, node.ctx, volume_id, attachment_id)
     assert node.target.exported() == {f"volume-{volume_id}"}
 

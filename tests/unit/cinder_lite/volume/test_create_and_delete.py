@@ -9,7 +9,7 @@ import pytest
 from cinder_lite import errors as cinder_errors
 from cinder_lite.db import quotas, volumes
 from cinder_lite.targets import base as targets
-from cinder_lite.volume import connections, delete, manager_create
+from cinder_lite.volume import connections, delete, manager_create, recovery
 from lite_common import errors
 from tests.unit.cinder_lite.volume.conftest import CONNECTOR, Node
 
@@ -131,13 +131,56 @@ def test_an_export_in_use_puts_the_volume_back(node: Node) -> None:
     connections.attachment_update(node.backend, node.ctx, volume_id, node.reserved(volume_id), CONNECTOR)
     volume = node.found(volume_id).volume
     auth = targets.Auth.parse(str(volume.provider_auth))
-    assert node.target.login(str(volume.provider_location), auth, "iqn.guest")
+    assert node.target.login(str(volume.provider_location), auth, CONNECTOR["initiator"])
     with node.database.connection() as conn:
         conn.execute(volumes.TABLE.update().where(volumes.TABLE.c.id == volume_id).values(status="deleting"))
-    with pytest.raises(cinder_errors.VolumeIsBusy, match=r"iqn\.guest"):
+    with pytest.raises(cinder_errors.VolumeIsBusy, match=CONNECTOR["initiator"]):
         delete.delete_volume(node.backend, node.ctx, volume_id)
     assert node.state(volume_id)[0] == "available"
     assert node.driver.volumes
+
+
+def busy(node: Node, error: type[errors.LiteError], monkeypatch: pytest.MonkeyPatch) -> str:
+    """A volume that is being deleted, and whose driver says `error`."""
+    volume_id = node.available()
+    node.move("begin_deleting", volume_id)
+
+    def refuse(name: str) -> None:
+        raise error(f"{name} is open by blkid (pid 7).")
+
+    monkeypatch.setattr(node.driver, "delete_volume", refuse)
+    return volume_id
+
+
+def test_a_device_that_is_open_for_a_while_is_deleted_later(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        volume_id = busy(node, cinder_errors.DeviceIsBusy, patch)
+        for _ in range(2):
+            with pytest.raises(errors.Unavailable, match=r"pid 7.*tried again"):
+                delete.delete_volume(node.backend, node.ctx, volume_id)
+            assert node.state(volume_id)[0] == "deleting"
+    recovery.resume(node.backend, node.scheduler, untouched_for=-1)
+    with pytest.raises(cinder_errors.VolumeNotFound):
+        node.found(volume_id)
+    assert node.backend.busy_since == {}
+
+
+def test_a_device_that_stays_open_gives_the_volume_back(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume_id = busy(node, cinder_errors.DeviceIsBusy, monkeypatch)
+    with pytest.raises(errors.Unavailable):
+        delete.delete_volume(node.backend, node.ctx, volume_id)
+    monkeypatch.setattr(delete, "BUSY_LIMIT", 0.0)
+    with pytest.raises(cinder_errors.DeviceIsBusy, match="pid 7"):
+        delete.delete_volume(node.backend, node.ctx, volume_id)
+    assert node.state(volume_id)[0] == "available"
+    assert node.backend.busy_since == {}
+
+
+def test_a_volume_that_its_snapshots_need_is_given_back_at_once(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume_id = busy(node, cinder_errors.VolumeIsBusy, monkeypatch)
+    with pytest.raises(cinder_errors.VolumeIsBusy):
+        delete.delete_volume(node.backend, node.ctx, volume_id)
+    assert node.state(volume_id)[0] == "available"
 
 
 def test_a_failing_driver_means_error_deleting(node: Node) -> None:

@@ -7,6 +7,7 @@ import pytest
 from cinder_lite.db import attachments, services, volumes
 from cinder_lite.targets import base as targets
 from cinder_lite.volume import connections, recovery, reports
+from lite_common import errors
 from tests.unit.cinder_lite.volume.conftest import CONNECTOR, Node
 
 
@@ -21,8 +22,8 @@ def attached(node: Node) -> str:
 def can_login(node: Node, volume_id: str) -> bool:
     volume = node.found(volume_id).volume
     location, auth = str(volume.provider_location), targets.Auth.parse(str(volume.provider_auth))
-    done = node.target.login(location, auth, "iqn.probe")
-    node.target.logout(location, "iqn.probe")
+    done = node.target.login(location, auth, CONNECTOR["initiator"])
+    node.target.logout(location, CONNECTOR["initiator"])
     return done
 
 
@@ -55,6 +56,23 @@ def test_the_setup_removes_exports_that_nobody_asks_for(node: Node) -> None:
     assert recovery.set_up(node.backend)
     assert node.target.exported() == {f"volume-{kept}"}
     assert node.backend.ready.is_set()
+
+
+def test_an_export_that_cannot_be_removed_does_not_stop_the_backend(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lite_common import errors
+
+    kept = attached(node)
+    node.target.ensure_export("volume-of-a-row-that-is-gone", "/x", targets.Auth.generate())
+
+    def broken(name: str, location: str | None) -> None:
+        raise errors.BackendError("the kernel said no")
+
+    monkeypatch.setattr(node.target, "remove_export", broken)
+    node.backend.ready.clear()
+    assert recovery.set_up(node.backend)
+    assert can_login(node, kept)
 
 
 def test_the_timer_removes_an_export_only_at_the_second_look(node: Node) -> None:
@@ -92,7 +110,6 @@ def test_a_dead_target_is_survived_by_the_watch(node: Node) -> None:
 
 
 def test_an_attached_volume_that_cannot_be_exported_goes_to_error(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lite_common import errors
 
     volume_id, other = attached(node), attached(node)
     ensure = node.target.ensure_export
@@ -159,3 +176,42 @@ def test_a_backend_that_is_not_ready_is_silent(node: Node) -> None:
     reports.beat(node.backend)
     with node.database.connection() as conn:
         assert [one.host for one in services.listed(conn, binary=reports.BINARY)] == ["host1@fake"]
+
+
+def test_work_that_goes_on_for_long_is_not_taken_up_twice(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    volume_id = node.creating()
+    with node.backend.locks.hold(volume_id, "create_volume"):
+        recovery.resume(node.backend, node.scheduler, untouched_for=-1)
+        assert node.state(volume_id)[0] == "creating"
+    assert "taking it up" not in caplog.text
+    recovery.resume(node.backend, node.scheduler, untouched_for=-1)
+    assert node.state(volume_id)[0] == "available"
+
+
+def test_a_volume_that_is_lost_does_not_keep_the_others_from_their_hosts(
+    node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost, kept = attached(node), attached(node)
+
+    def ensure_path(name: str) -> str:
+        if name == f"volume-{lost}":
+            raise errors.BackendError("There is no such logical volume.")
+        return node.driver.local_path(name)
+
+    monkeypatch.setattr(node.driver, "ensure_path", ensure_path)
+    node.target.restart()
+    recovery.watch_target(node.backend)
+    assert f"volume-{kept}" in node.target.exported()
+    assert "no such logical volume" in caplog.text
+
+
+def test_storage_that_is_down_makes_the_restoring_wait(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    attached(node)
+
+    def ensure_path(name: str) -> str:
+        raise errors.Unavailable("there is no volume group vg")
+
+    monkeypatch.setattr(node.driver, "ensure_path", ensure_path)
+    node.backend.ready.clear()
+    assert not recovery.set_up(node.backend)
+    assert "no volume group" in node.backend.trouble
