@@ -13,6 +13,9 @@ from lite_common import config
 API_PORT = 8774
 
 OPTIONS: config.Options = {
+    "DEFAULT": (
+        cfg.HostAddressOpt("my_block_storage_ip", default="$my_ip", help="Address of this host that storage sees it under."),
+    ),
     "cinder": (
         cfg.URIOpt("endpoint", schemes=["http", "https"], default="http://127.0.0.1:8776/v3", help="Address of cinder-api; /v3 is added where it is missing."),
         cfg.StrOpt("attach_flow", default="attachments", choices=[("attachments", "the attachments API (volume microversion 3.44)"), ("legacy", "the volume actions os-reserve, os-initialize_connection, os-attach")], help="How a new attachment is begun. An attachment that exists keeps the flow it was begun with."),
@@ -33,6 +36,11 @@ OPTIONS: config.Options = {
         cfg.StrOpt("virt_type", default="auto", choices=["auto", "kvm", "qemu"], help="How guests run; auto takes kvm where it works and else emulates."),
         cfg.IntOpt("device_detach_attempts", default=8, min=1, help="How often a guest is asked to let a disk go."),
         cfg.IntOpt("device_detach_timeout", default=20, min=1, help="Seconds a guest gets for each of these."),
+        cfg.StrOpt("iscsi_initiator", default="qemu", choices=[("qemu", "QEMU itself logs in to targets; the host has no device"), ("host", "this host logs in with open-iscsi, and guests get block devices")], help="Who connects iSCSI volumes. Running guests keep what they have when it is changed."),
+        cfg.BoolOpt("volume_use_multipath", default=False, help="Log in over all portals of a volume and give guests the multipath device. With iscsi_initiator = host."),
+        cfg.BoolOpt("volume_enforce_multipath", default=False, help="Do not start while multipathd does not run, instead of going on with single paths."),
+        cfg.IntOpt("num_volume_scan_tries", default=3, min=1, deprecated_name="num_iscsi_scan_tries", help="How often a target is scanned for a volume after the login, each time after a longer pause: 4, 9, 16 seconds and so on."),
+        cfg.IntOpt("volume_replacement_timeout", default=300, min=1, help="Seconds that a guest's reads and writes wait for a lost portal before they fail. Not with multipath, which has its own rules. With iscsi_initiator = host."),
     ),
 }  # fmt: skip
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -12,7 +15,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, ground, rpc
+from lite_common import db, errors, ground, privilege, rpc
 from lite_common.wsgi import auth
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
@@ -21,9 +24,13 @@ from nova_lite.compute import manager, recovery, rpcapi
 from nova_lite.db import services
 from nova_lite.images import ImageStore
 from nova_lite.virt import driver
-from nova_lite.volume import client
+from nova_lite.volume import client, initiator
 from nova_lite.volume import connector as connectors
 
+LOG = logging.getLogger(__name__)
+
+# The functions of this daemon that need root (os-brick's name for them).
+PRIVILEGED = "os_brick.privileged.default"
 ERROR_MODULES = ("nova_lite.errors", "nova_lite.virt.errors")
 
 
@@ -40,6 +47,20 @@ class _Hypervisor:
     def stop(self, timeout: float) -> None:
         """Let the connection go."""
         self._virt.close()
+
+
+class _Storage:
+    """The way to volumes, checked before the first one is asked for."""
+
+    def __init__(self, connector: connectors.Connector) -> None:
+        self._connector = connector
+
+    def start(self) -> None:
+        """Raises InitiatorUnfit when this host cannot connect volumes."""
+        self._connector.init_host()
+
+    def stop(self, timeout: float) -> None:
+        """Volumes stay connected: their guests run on."""
 
 
 class _Once:
@@ -64,7 +85,7 @@ def build(
     connector: connectors.Connector | None = None,
 ) -> service.Service:
     """The daemon, ready to start. `virt` and `connector` take the place of those that the options name."""
-    initiator = connectors.initiator_name(conf.state_path) if conf.compute.virt_driver == "libvirt" else "iqn.fake"
+    connector = connector or _connector(conf)
     database = db.from_conf(conf)
     bus = rpc.Bus(conf, ERROR_MODULES)
     host = compute_host.ComputeHost(
@@ -76,8 +97,8 @@ def build(
             timeout=conf.cinder.timeout,
             retries=conf.cinder.retries,
         ),
-        virt=virt or _virt_driver(conf, initiator),
-        connector=connector or _connector(conf, initiator),
+        virt=virt or _virt_driver(conf),
+        connector=connector,
         images=ImageStore(conf.images.directory),
         max_disks=conf.compute.max_disk_devices_to_attach,
         shutdown_timeout=conf.compute.shutdown_timeout,
@@ -92,6 +113,7 @@ def build(
         [
             ground.Ground(database, bus, nova_db.HEAD, nova_db.SYNC_COMMAND),
             _Hypervisor(host.virt),
+            _Storage(host.connector),
             service.Periodic("report", conf.report_interval, report, at_start=True),
             bus.server(rpcapi.TOPIC, conf.host, endpoint, conf.rpc_workers),
             _Once("resume", lambda: recovery.resume(host)),
@@ -104,10 +126,19 @@ def build(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; the exit code."""
     conf = nova_conf.load("nova-lite-compute", sys.argv[1:] if argv is None else argv)
+    try:
+        privilege.start(conf, [PRIVILEGED] if _host_logs_in(conf) else [])
+    except errors.LiteError as err:
+        LOG.critical("nova-lite-compute cannot start: %s", err.message)
+        return 1
     return service.run(build(conf))
 
 
-def _virt_driver(conf: cfg.ConfigOpts, initiator: str) -> driver.VirtDriver:
+def _host_logs_in(conf: cfg.ConfigOpts) -> bool:
+    return bool(conf.compute.virt_driver == "libvirt" and conf.libvirt.iscsi_initiator == "host")
+
+
+def _virt_driver(conf: cfg.ConfigOpts) -> driver.VirtDriver:
     # The twin needs no libvirt library, and the real driver no twin: only one of them is loaded.
     if conf.compute.virt_driver == "fake":
         from nova_lite.virt import fake
@@ -123,13 +154,45 @@ def _virt_driver(conf: cfg.ConfigOpts, initiator: str) -> driver.VirtDriver:
         detach_timeout=conf.libvirt.device_detach_timeout,
         soft_reboot_timeout=conf.compute.shutdown_timeout,
     )
-    return libvirt_driver.LibvirtDriver(settings, initiator)
+    return libvirt_driver.LibvirtDriver(settings, initiator.name(conf.state_path))
 
 
-def _connector(conf: cfg.ConfigOpts, initiator: str) -> connectors.Connector:
+def _connector(conf: cfg.ConfigOpts) -> connectors.Connector:
+    address = conf.my_block_storage_ip
     if conf.compute.virt_driver == "fake":
-        return connectors.FakeConnector(my_ip=conf.my_ip, host=conf.host)
-    return connectors.UserspaceConnector(my_ip=conf.my_ip, host=conf.host, initiator=initiator)
+        return connectors.FakeConnector(my_ip=address, host=conf.host)
+    if _host_logs_in(conf):
+        return _host_connector(conf)
+    from nova_lite.volume import qemu_connector
+
+    return qemu_connector.UserspaceConnector(
+        my_ip=address,
+        host=conf.host,
+        initiator=initiator.name(conf.state_path),
+        for_devices=functools.cache(lambda: _late_host_connector(conf)),
+    )
+
+
+def _late_host_connector(conf: cfg.ConfigOpts) -> connectors.Connector:
+    """For volumes that were connected before the mode of this host was changed."""
+    privilege.start(conf, [PRIVILEGED])
+    return _host_connector(conf)
+
+
+def _host_connector(conf: cfg.ConfigOpts) -> connectors.Connector:
+    # os-brick costs memory and time, so it is loaded only where it works.
+    from nova_lite.volume import brick_connector
+
+    settings = brick_connector.Settings(
+        my_ip=conf.my_block_storage_ip,
+        host=conf.host,
+        lock_path=os.path.join(conf.state_path, "locks"),
+        multipath=conf.libvirt.volume_use_multipath,
+        enforce_multipath=conf.libvirt.volume_enforce_multipath,
+        scan_attempts=conf.libvirt.num_volume_scan_tries,
+        replacement_timeout=conf.libvirt.volume_replacement_timeout,
+    )
+    return brick_connector.BrickConnector(settings)
 
 
 if __name__ == "__main__":

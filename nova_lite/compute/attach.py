@@ -3,8 +3,8 @@
 `reserve_block_device_name` chooses the device name and makes the block device's row. `attach_volume` then takes the
 steps get_connector, update_attachment (or initialize_connection), connect_volume, attach_to_guest,
 complete_attachment (or attach_in_cinder). A step that fails has those before it undone in reverse: out of the guest,
-off the host, out of Cinder, and the row released. The row learns its connection before the guest is touched, so there
-is never a disk in a guest that no row knows of.
+off the host, out of Cinder, and the row released. The row learns its connection before the host and the guest are
+touched, so there is never a login or a disk in a guest that no row knows of.
 """
 
 from __future__ import annotations
@@ -129,15 +129,23 @@ def get_connector(host: ComputeHost, device: BlockDevice) -> dict[str, Any]:
 
 
 def connect_volume(host: ComputeHost, device: BlockDevice, info: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the volume usable on this host; the connection information that the guest's disk is made of."""
+    """Make the volume usable on this host; the connection information that the guest's disk is made of.
+
+    Where this host itself logs in, the row is told before, so that the login is found after this process was killed.
+    """
     with trace.step("connect_volume", server=device.instance_uuid, volume=device.volume_id):
+        if host.connector.has_devices:
+            attachments.save_connection(host.database, device, client.without_secrets(info))
         return host.connector.connect_volume(info)
 
 
-def disconnect_volume(host: ComputeHost, device: BlockDevice, info: Mapping[str, Any]) -> None:
-    """Undo `connect_volume`; what is not connected is left alone."""
+def disconnect_volume(host: ComputeHost, device: BlockDevice, info: Mapping[str, Any], force: bool = False) -> None:
+    """Undo `connect_volume`; what is not connected is left alone.
+
+    Raises DisconnectFailed, unless `force` says that what the host may still hold for the volume does not matter.
+    """
     with trace.step("disconnect_volume", server=device.instance_uuid, volume=device.volume_id):
-        host.connector.disconnect_volume(info)
+        host.connector.disconnect_volume(info, force)
 
 
 def attach_to_guest(host: ComputeHost, device: BlockDevice, info: Mapping[str, Any]) -> None:

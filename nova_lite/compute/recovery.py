@@ -104,8 +104,11 @@ def _remove_strays(host: ComputeHost) -> None:
 def _remove_stray(host: ComputeHost, server: Server) -> None:
     with host.working_on(server.uuid, "removal of a deleted server's guest"):
         host.virt.destroy(server.uuid)
+        wanted = {device.volume_id for device in attachments.on_host(host.database, host.name)}
         for device in attachments.last_of_deleted(host.database, server.uuid):
-            host.quietly(attach.disconnect_volume, host, device, device.connection_info or {})
+            # Its volume may be in another guest here by now.
+            if device.volume_id not in wanted:
+                host.quietly(attach.disconnect_volume, host, device, device.connection_info or {}, True)
 
 
 def _note_stopped(host: ComputeHost, server: Server) -> None:
@@ -115,6 +118,7 @@ def _note_stopped(host: ComputeHost, server: Server) -> None:
         found = host.virt.power_state(server.uuid)
         if found in _STOPPED and rows.move(host.database, server.uuid, "found_stopped", power_state=int(found)):
             LOG.info("the guest of instance %s has stopped by itself", server.uuid)
+            servers.disconnect_all(host, server.uuid)
 
 
 def _alone(server_id: str, work: Callable[[], None]) -> None:

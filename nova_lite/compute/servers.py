@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from lite_common import context, db
+from lite_common import context, db, errors
 from nova_lite import states
 from nova_lite.compute import attach, storage
 from nova_lite.compute.host import ComputeHost
@@ -20,7 +21,7 @@ from nova_lite.db.servers import Server
 from nova_lite.images import Image
 from nova_lite.virt import driver
 from nova_lite.virt import errors as virt_errors
-from nova_lite.volume import client
+from nova_lite.volume import client, connection_info
 
 LOG = logging.getLogger(__name__)
 
@@ -48,13 +49,21 @@ def start_server(host: ComputeHost, ctx: context.RequestContext, server_id: str)
 
 
 def stop_server(host: ComputeHost, ctx: context.RequestContext, server_id: str) -> None:
-    """Shut the guest down, or switch it off when it does not in time."""
+    """Shut the guest down, or switch it off when it does not in time; its volumes leave this host until it starts."""
     with _wanted(host, server_id, "stop", states.POWERING_OFF) as server:
         if server is None:
             return
         with _failing(host, server_id, "stop_failed"), contextlib.suppress(virt_errors.ServerNotOnHost):
             host.virt.power_off(server_id, host.shutdown_timeout)
+        disconnect_all(host, server_id)
         _end(host, server_id, "stopped")
+
+
+def disconnect_all(host: ComputeHost, server_id: str) -> None:
+    """Take the volumes of a server that does not run off this host; one that cannot be is logged and left."""
+    for device in attachments.of_server(host.database, server_id):
+        if device.connection_info is not None:
+            host.quietly(attach.disconnect_volume, host, device, device.connection_info)
 
 
 def reboot_server(host: ComputeHost, ctx: context.RequestContext, server_id: str, hard: bool) -> None:
@@ -96,7 +105,7 @@ def terminate_server(host: ComputeHost, ctx: context.RequestContext, server_id: 
         host.virt.destroy(server_id)
         for device in attachments.of_server(host.database, server_id):
             if device.connection_info is not None:
-                host.quietly(attach.disconnect_volume, host, device, device.connection_info)
+                host.quietly(attach.disconnect_volume, host, device, device.connection_info, True)
             storage.give_up(host.cinder, ctx, device)
             attach.delete_block_device(host, device)
         servers.bury(host.database, server_id)
@@ -149,24 +158,42 @@ def _connected(
 ) -> Iterator[tuple[driver.VolumeDisk, ...]]:
     """The server's volumes, connected to this host with fresh connection information.
 
-    When the block fails, those that only this start connected are disconnected again. A row that is merely reserved is
-    left to its attach, which waits for the lock.
+    When the block fails and the guest does not run, they are disconnected again. When it succeeds, connections that
+    are no longer the ones to use (the storage has moved, or this host was changed to another kind) are ended. A row
+    that is merely reserved is left to its attach, which waits for the lock.
     """
     disks: list[driver.VolumeDisk] = []
+    outdated: list[tuple[BlockDevice, dict[str, Any]]] = []
     with contextlib.ExitStack() as undo:
         for device in attachments.of_server(host.database, server.uuid):
-            if device.connection_info is None:
+            known = device.connection_info
+            if known is None:
                 continue
             info = _fresh(host, ctx, device)
+            undo.callback(_disconnect_stopped, host, device, info)
             info = attach.connect_volume(host, device, info)
-            undo.callback(host.quietly, attach.disconnect_volume, host, device, info)
             attachments.save_connection(host.database, device, client.without_secrets(info))
             disks.append(attach.disk_of(device, info))
+            if not connection_info.same_connection(known, info):
+                outdated.append((device, known))
         yield tuple(disks)
         undo.pop_all()
+    for device, known in outdated:
+        host.quietly(attach.disconnect_volume, host, device, known, True)
 
 
-def _fresh(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> dict[str, object]:
+def _disconnect_stopped(host: ComputeHost, device: BlockDevice, info: dict[str, Any]) -> None:
+    """After a start that failed; a guest that runs on (its reboot was refused) keeps its volumes."""
+    try:
+        runs = host.virt.power_state(device.instance_uuid).active
+    except errors.LiteError as err:
+        LOG.error("volume %s stays connected, as it is not known whether its guest runs: %s", device.volume_id, err)
+        return
+    if not runs:
+        host.quietly(attach.disconnect_volume, host, device, info)
+
+
+def _fresh(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> dict[str, Any]:
     connector = attach.get_connector(host, device)
     return storage.flow(host, ctx, device).refresh(connector)
 

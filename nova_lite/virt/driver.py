@@ -170,6 +170,13 @@ class VirtDriver(abc.ABC):
         """
 
     @abc.abstractmethod
+    def extend_volume(self, server_uuid: str, disk: VolumeDisk, size: int) -> None:
+        """Show the guest that the disk has `size` bytes now; a server that is not running sees it at its next start.
+
+        Raises ServerNotOnHost, DeviceNotFound when the running guest does not have the disk.
+        """
+
+    @abc.abstractmethod
     def attached_volumes(self, server_uuid: str) -> AttachedVolumes:
         """Which volumes the hypervisor holds for the server. Raises ServerNotOnHost."""
 

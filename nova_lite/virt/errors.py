@@ -88,6 +88,36 @@ class LoginRefused(errors.BackendError):
     )
 
 
+class DeviceMissing(errors.BackendError):
+    """This host is let in to the target, but no device of the volume comes to be, or there is none any more."""
+
+    slug = "device_missing"
+    template = "Volume {volume} has no device on this host: {reason}"
+
+
+class DeviceInUse(errors.Conflict):
+    """Something else than the server uses the volume's device: two writers would destroy what is on it."""
+
+    slug = "device_in_use"
+    template = (
+        "Volume {volume} cannot be used by a server: its device {device} is in use on this host by {users}. {advice}"
+    )
+
+
+class DisconnectFailed(errors.BackendError):
+    """What the host held for the volume could not be written or taken away; the volume is still connected."""
+
+    slug = "disconnect_failed"
+    template = "Volume {volume} could not be disconnected from this host: {reason} It is tried again."
+
+
+class InitiatorUnfit(errors.Unavailable):
+    """This host lacks something that it needs for iSCSI logins of its own."""
+
+    slug = "initiator_unfit"
+    template = "This host cannot log in to iSCSI targets: {reason}"
+
+
 def detach_refused_paused(server: str, volume: str) -> DeviceDetachFailed:
     """The error for a paused guest: it cannot take part in an unplug, so none is begun."""
     return DeviceDetachFailed(

@@ -46,6 +46,7 @@ class FakeDriver(driver.VirtDriver):
         self.delays: Mapping[str, float] = delays if delays is not None else {}
         self.faults: MutableMapping[str, list[Exception]] = faults if faults is not None else {}
         self.stubborn: MutableSet[str] = stubborn if stubborn is not None else set()
+        self.sizes: dict[tuple[str, str], int] = {}
         self._guests: dict[str, _Guest] = {}
         self._lock = threading.Lock()
 
@@ -134,6 +135,17 @@ class FakeDriver(driver.VirtDriver):
                 self._refuse_if_kept(guest, disk)
             guest.live.pop(disk.volume_id, None)
             guest.stored.pop(disk.volume_id, None)
+
+    def extend_volume(self, server_uuid: str, disk: driver.VolumeDisk, size: int) -> None:
+        """See the contract; `sizes` keeps what guests were told, by server and volume."""
+        self._enter("extend_volume")
+        with self._lock:
+            guest = self._guest(server_uuid)
+            if not guest.state.active:
+                return
+            if disk.volume_id not in guest.live:
+                raise errors.DeviceNotFound(volume=disk.volume_id, server=server_uuid)
+            self.sizes[server_uuid, disk.volume_id] = size
 
     def attached_volumes(self, server_uuid: str) -> driver.AttachedVolumes:
         """See the contract."""

@@ -1,29 +1,24 @@
 """How this host reaches a volume: what it tells the storage service about itself, and what it does before a
 guest may use the volume.
 
-`UserspaceConnector` is for hosts where QEMU itself is the iSCSI initiator: there is no device on the host, so
-connecting means to make sure that the portal answers and lets us in (`iscsi_login`) before a guest depends on
-it.
+Two connectors keep this contract, and a twin for tests. Where QEMU itself is the iSCSI initiator there is no
+device on the host (`qemu_connector`); where the host is, it logs in and has a block device (`brick_connector`).
 """
 
 from __future__ import annotations
 
 import abc
-import os
 import platform
-import secrets
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
+from nova_lite.virt import errors
 from nova_lite.volume import connection_info as connection_information
-from nova_lite.volume import iscsi_login
+from nova_lite.volume import initiator as initiators
 
-DISTRIBUTION_INITIATOR_FILE = "/etc/iscsi/initiatorname.iscsi"
-_INITIATOR_KEY = "InitiatorName="
-_OWN_PREFIX = "iqn.2010-10.org.openstack:nova-lite-"
+_GIB = 2**30
 
 
 class Connector(abc.ABC):
@@ -32,13 +27,29 @@ class Connector(abc.ABC):
     Connecting and disconnecting may safely be done twice. All methods may be called from many threads.
     """
 
-    def __init__(self, my_ip: str, host: str, initiator: str) -> None:
-        self.initiator = initiator
+    has_devices: ClassVar[bool] = False
+    """True if connecting leaves a device on this host, which somebody has to take away again."""
+
+    def __init__(self, my_ip: str, host: str) -> None:
         self._my_ip = my_ip
         self._host = host
 
+    def init_host(self) -> None:  # noqa: B027 - not every host has something to check
+        """Check that this host can connect volumes. Called once, before any other method.
+
+        Raises InitiatorUnfit, which says what is missing.
+        """
+
+    @property
+    @abc.abstractmethod
+    def initiator(self) -> str:
+        """This host's iSCSI name. Raises InitiatorUnfit where it has none."""
+
     def properties(self, mountpoint: str | None = None) -> dict[str, Any]:
-        """The connector dictionary that goes to the storage service; `mountpoint` is the disk's device name."""
+        """The connector dictionary that goes to the storage service; `mountpoint` is the disk's device name.
+
+        Raises InitiatorUnfit.
+        """
         properties: dict[str, Any] = {
             "platform": platform.machine(),
             "os_type": sys.platform,
@@ -56,53 +67,52 @@ class Connector(abc.ABC):
     def connect_volume(self, connection_info: Mapping[str, Any]) -> dict[str, Any]:
         """Make the volume usable on this host; the answer is the connection information to store and to use.
 
-        Raises PortalUnreachable, LoginRefused, UnsupportedVolume; after an error nothing is left connected.
+        Where the host has a block device then, it is `data.device_path` (as Nova stores it). Raises
+        PortalUnreachable, LoginRefused, UnsupportedVolume, DeviceMissing, DeviceInUse, InitiatorUnfit; after an
+        error nothing is connected that was not before.
         """
 
     @abc.abstractmethod
-    def disconnect_volume(self, connection_info: Mapping[str, Any]) -> None:
-        """Undo `connect_volume`; what is not connected is left alone."""
+    def disconnect_volume(self, connection_info: Mapping[str, Any], force: bool = False) -> None:
+        """Undo `connect_volume`, after the last guest has let the disk go; what is not connected is left alone.
 
+        What the host still holds in its buffers is written first. When that fails the volume stays connected and
+        DisconnectFailed is raised; with `force` it is disconnected all the same, because nobody can want its
+        contents any more or a login with new parameters is to follow.
+        """
 
-class UserspaceConnector(Connector):
-    """QEMU logs in by itself: connecting is a check of the portal that ends within the two limits (seconds)."""
+    @abc.abstractmethod
+    def extend_volume(self, connection_info: Mapping[str, Any]) -> int:
+        """Have a connected volume's device take its new size; the size in bytes.
 
-    def __init__(
-        self,
-        my_ip: str,
-        host: str,
-        initiator: str,
-        connect_timeout: float = 2.0,
-        login_timeout: float = 5.0,
-    ) -> None:
-        super().__init__(my_ip, host, initiator)
-        self._connect_timeout = connect_timeout
-        self._login_timeout = login_timeout
-
-    def connect_volume(self, connection_info: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask the portal whether it lets this host in; the connection information stays as it is."""
-        volume = connection_information.iscsi(connection_info)
-        iscsi_login.check(volume, self.initiator, self._connect_timeout, self._login_timeout)
-        return dict(connection_info)
-
-    def disconnect_volume(self, connection_info: Mapping[str, Any]) -> None:
-        """Nothing to undo: QEMU ended its session when the guest let the disk go."""
+        Raises UnsupportedVolume where a connected volume cannot grow, DeviceMissing when it is not connected.
+        """
 
 
 class FakeConnector(Connector):
-    """The twin: remembers which volumes are connected, and raises the errors it was given, first one first."""
+    """The twin: remembers which volumes are connected, and raises the errors it was given, first one first.
+
+    `sizes` are the sizes of volumes in bytes, 1 GiB for one that is not named.
+    """
 
     def __init__(
         self,
         my_ip: str = "127.0.0.1",
         host: str = "fake-host",
-        initiator: str = _OWN_PREFIX + "fake",
+        initiator: str = initiators.OWN_PREFIX + "fake",
         faults: list[Exception] | None = None,
     ) -> None:
-        super().__init__(my_ip, host, initiator)
+        super().__init__(my_ip, host)
         self.faults = faults if faults is not None else []
-        self._connected: set[str] = set()
+        self.sizes: dict[str, int] = {}
+        self._initiator = initiator
+        self._connected: dict[str, tuple[Any, ...]] = {}
         self._lock = threading.Lock()
+
+    @property
+    def initiator(self) -> str:
+        """See Connector."""
+        return self._initiator
 
     @property
     def connected(self) -> frozenset[str]:
@@ -115,47 +125,21 @@ class FakeConnector(Connector):
         with self._lock:
             if self.faults:
                 raise self.faults.pop(0)
-            self._connected.add(connection_information.volume_id(connection_info))
+            volume = connection_information.volume_id(connection_info)
+            self._connected[volume] = connection_information.where(connection_info)
         return dict(connection_info)
 
-    def disconnect_volume(self, connection_info: Mapping[str, Any]) -> None:
-        """Forget the volume."""
+    def disconnect_volume(self, connection_info: Mapping[str, Any], force: bool = False) -> None:
+        """Forget the volume, if it is connected in this way."""
+        volume = connection_information.volume_id(connection_info)
         with self._lock:
-            self._connected.discard(connection_information.volume_id(connection_info))
+            if self._connected.get(volume) == connection_information.where(connection_info):
+                del self._connected[volume]
 
-
-def initiator_name(state_path: str, distribution_file: str = DISTRIBUTION_INITIATOR_FILE) -> str:
-    """This host's iSCSI name: the distribution's if it has one, else our own, made once and kept in `state_path`."""
-    for path in (distribution_file, os.path.join(state_path, "initiatorname")):
-        name = _read_initiator(path)
-        if name is not None:
-            return name
-    return _make_initiator(os.path.join(state_path, "initiatorname"))
-
-
-def _read_initiator(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-    except (FileNotFoundError, PermissionError):
-        return None
-    names = [line.removeprefix(_INITIATOR_KEY).strip() for line in lines if line.startswith(_INITIATOR_KEY)]
-    return next((name for name in names if name), None)
-
-
-def _make_initiator(path: str) -> str:
-    """Write a new name, complete or not at all; if another process was first, its name holds."""
-    directory = os.path.dirname(path)
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=directory)  # 0600
-    name = _OWN_PREFIX + secrets.token_hex(6)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{_INITIATOR_KEY}{name}\n")
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            name = _read_initiator(path) or name
-    finally:
-        os.unlink(temporary)
-    return name
+    def extend_volume(self, connection_info: Mapping[str, Any]) -> int:
+        """The size that the volume has now."""
+        volume = connection_information.volume_id(connection_info)
+        with self._lock:
+            if volume not in self._connected:
+                raise errors.DeviceMissing(volume=volume, reason="it is not connected.")
+            return self.sizes.get(volume, _GIB)

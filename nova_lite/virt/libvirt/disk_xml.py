@@ -1,4 +1,7 @@
-"""A volume as libvirt describes it: a network disk that QEMU reaches with its own iSCSI initiator.
+"""A volume as libvirt describes it: a block device of this host, or a network disk that QEMU itself reaches.
+
+Which of the two it is stands in the connection information (a device path or none), not in an option, so that a host
+may change its mode while older guests run.
 
 A disk of ours is known by its alias, `ua-` and the volume's id, in the live and in the stored description
 alike. The target name (`vdb`) is only libvirt's ordering hint and is never used to find a disk: the guest may
@@ -27,17 +30,24 @@ def secret_usage(volume_id: str) -> str:
 
 
 def build(disk: VolumeDisk, initiator: str) -> ET.Element:
-    """The disk element for attaching or defining. Raises UnsupportedVolume."""
-    volume = connection_information.iscsi(disk.connection_info)
-    element = ET.Element("disk", type="network", device="disk")
+    """The disk element for attaching or defining; the initiator's name matters to network disks. Raises
+    UnsupportedVolume."""
+    info = disk.connection_info
+    path = connection_information.device_path(info)
+    element = ET.Element("disk", type="network" if path is None else "block", device="disk")
     driver = ET.SubElement(element, "driver", name="qemu", type="raw", cache="none")
-    if volume.discard:
+    if connection_information.may_discard(info):
         driver.set("discard", "unmap")
+    if path is not None:
+        driver.set("io", "native")
     ET.SubElement(element, "alias", name=alias(disk.volume_id))
-    element.append(_source(disk.volume_id, volume, initiator))
+    if path is None:
+        element.append(_source(disk.volume_id, connection_information.iscsi(info), initiator))
+    else:
+        ET.SubElement(element, "source", dev=path)
     ET.SubElement(element, "target", dev=disk.device_name.removeprefix("/dev/"), bus="virtio")
     ET.SubElement(element, "serial").text = disk.volume_id
-    if volume.read_only:
+    if connection_information.is_read_only(info):
         ET.SubElement(element, "readonly")
     return element
 
@@ -62,6 +72,13 @@ def volumes(domain_description: str) -> dict[str, ET.Element]:
         if text.startswith(_ALIAS_PREFIX):
             found[text.removeprefix(_ALIAS_PREFIX)] = element
     return found
+
+
+def block_devices(domain_description: str) -> set[str]:
+    """Paths of all block devices in a domain's description, ours or not."""
+    root = ET.fromstring(domain_description)  # noqa: S314 - written by the local libvirt, which is trusted
+    sources = root.findall("./devices/disk[@type='block']//source")
+    return {path for element in sources if (path := element.get("dev"))}
 
 
 def text(element: ET.Element) -> str:

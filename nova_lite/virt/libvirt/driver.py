@@ -12,7 +12,7 @@ import dataclasses
 import logging
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 import libvirt
@@ -23,6 +23,7 @@ from nova_lite.virt.driver import PowerState
 from nova_lite.virt.libvirt import accel, disk_xml, domain_xml, events, guest, overlay, secrets
 from nova_lite.virt.libvirt import connection as link
 from nova_lite.virt.libvirt.domain_xml import Files
+from nova_lite.volume import connection_info as connection_information
 
 LOG = logging.getLogger(__name__)
 _CONSOLE_TAIL_BYTES = 1024 * 1024
@@ -135,6 +136,7 @@ class LibvirtDriver(driver.VirtDriver):
         """See the contract; the portal was asked before (connector), so that libvirt does not wait for a dead one."""
         element = disk_xml.build(disk, self._initiator)
         with self._guest(server_uuid, "attach the volume") as found:
+            self._refuse_shared(server_uuid, [disk])
             try:
                 with secrets.lent(self._connection.get(), [disk]):
                     found.attach(element, disk.volume_id)
@@ -153,6 +155,12 @@ class LibvirtDriver(driver.VirtDriver):
         ):
             found.detach(disk.volume_id, settings.detach_attempts, settings.detach_timeout)
 
+    def extend_volume(self, server_uuid: str, disk: driver.VolumeDisk, size: int) -> None:
+        """See the contract."""
+        with self._guest(server_uuid, "show the guest its disk's new size") as found:
+            if found.active():
+                found.resize(disk.volume_id, size)
+
     def attached_volumes(self, server_uuid: str) -> driver.AttachedVolumes:
         """See the contract."""
         with self._guest(server_uuid, "read the server's disks") as found:
@@ -168,6 +176,9 @@ class LibvirtDriver(driver.VirtDriver):
                 text = file.read().decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
+        except PermissionError as exc:
+            why = f"{path} belongs to the user of virtlogd; nova-compute has to be root to read it (no run_as)."
+            raise errors.HypervisorError(operation="read the console", reason=why) from exc
         chosen = text.splitlines(keepends=True)
         return "".join(chosen if lines is None else chosen[max(0, len(chosen) - lines) :])
 
@@ -193,6 +204,7 @@ class LibvirtDriver(driver.VirtDriver):
         description = domain_xml.build(spec, files, self._virt_type, self._initiator)
         with self._connection.translated("start the server", spec.uuid):
             connection = self._connection.get()
+            self._refuse_shared(spec.uuid, spec.volumes)
             try:
                 with secrets.lent(connection, spec.volumes):
                     connection.defineXML(description).create()
@@ -200,6 +212,23 @@ class LibvirtDriver(driver.VirtDriver):
                 if link.is_lost(exc):
                     raise
                 raise errors.ServerStartFailed(server=spec.uuid, reason=f"{link.reason(exc)}.") from exc
+
+    def _refuse_shared(self, server_uuid: str, disks: Iterable[driver.VolumeDisk]) -> None:
+        """Raises DeviceInUse if another running domain has a block device of these: both would write to it."""
+        paths = {disk.volume_id: connection_information.device_path(disk.connection_info) for disk in disks}
+        wanted = {os.path.realpath(path): volume for volume, path in paths.items() if path is not None}
+        if not wanted:
+            return
+        for domain in self._connection.get().listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+            if domain.UUIDString() == server_uuid:
+                continue
+            for device in wanted.keys() & _devices(domain):
+                raise errors.DeviceInUse(
+                    volume=wanted[device],
+                    device=paths[wanted[device]],
+                    users=f"the domain {domain.name()}",
+                    advice="Detach it there first.",
+                )
 
     def _suspend(self, server_uuid: str, operation: str) -> None:
         with self._guest(server_uuid, f"{operation} the server") as found:
@@ -215,6 +244,17 @@ class LibvirtDriver(driver.VirtDriver):
             self.destroy(server_uuid)
         except base.LiteError as exc:
             LOG.warning("Something of server %s may be left on this host: %s", server_uuid, exc)
+
+
+def _devices(domain: libvirt.virDomain) -> set[str]:
+    """The block devices that the domain has open; none if it is gone by now."""
+    try:
+        description = domain.XMLDesc(0)
+    except libvirt.libvirtError as exc:
+        if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return set()
+        raise
+    return {os.path.realpath(path) for path in disk_xml.block_devices(description)}
 
 
 def _is_ours(domain: libvirt.virDomain) -> bool:

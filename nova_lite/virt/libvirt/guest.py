@@ -82,6 +82,14 @@ class Guest:
         if stored is not None:
             self._domain.detachDeviceFlags(disk_xml.text(stored), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
 
+    def resize(self, volume_id: str, size: int) -> None:
+        """Tell the running guest the disk's size in bytes. Raises DeviceNotFound."""
+        element = self._live().get(volume_id)
+        target = element.find("target") if element is not None else None
+        if target is None:
+            raise errors.DeviceNotFound(volume=volume_id, server=self.uuid)
+        self._domain.blockResize(target.get("dev", ""), size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
     def shut_down(self, seconds: float) -> None:
         """Ask the guest to shut down and wait; whoever has not done so in time is switched off."""
         deadline = time.monotonic() + seconds

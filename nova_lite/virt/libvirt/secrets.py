@@ -29,6 +29,8 @@ def lent(connection: libvirt.virConnect, disks: Iterable[VolumeDisk]) -> Iterato
     """Inside the block libvirt knows the passwords of these volumes. Raises libvirtError, UnsupportedVolume."""
     with contextlib.ExitStack() as stack:
         for disk in disks:
+            if connection_information.device_path(disk.connection_info) is not None:
+                continue  # the host has logged in
             volume = connection_information.iscsi(disk.connection_info)
             if volume.password is not None:
                 secret = connection.secretDefineXML(_description(disk.volume_id))

@@ -78,12 +78,41 @@ def use(conf: object) -> None:
     database.close()
 
 
+HEAVY = {"eventlet", "libvirt", "taskflow", "openstack", "webob", "pecan", "os_brick", "oslo_privsep"}
+
+
 def test_eventlet_and_libvirt_are_not_loaded_for_the_twin(config_file: Path) -> None:
     program = (
         "import sys; from nova_lite.cmd import compute; from nova_lite import conf\n"
         f"c = conf.load('x', ['--config-file', {str(config_file)!r}], logs=False)\n"
         "compute.build(c)\n"
-        "print(sorted(set(sys.modules) & {'eventlet', 'libvirt', 'taskflow', 'openstack', 'webob', 'pecan'}))"
+        f"print(sorted(set(sys.modules) & {HEAVY}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_who_connects_volumes(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nova_lite.volume import brick_connector, qemu_connector
+
+    def configured(*lines: str) -> object:
+        text = config_file.read_text().replace("virt_driver = fake", "virt_driver = libvirt")
+        path = config_file.with_name("other.conf")
+        path.write_text("\n".join([text, "[libvirt]", *lines]))
+        return nova_conf.load("nova-lite-compute", ["--config-file", str(path)], logs=False)
+
+    monkeypatch.setattr(compute.initiator, "name", lambda state_path: "iqn.x:y")
+    userspace = compute._connector(configured())
+    assert isinstance(userspace, qemu_connector.UserspaceConnector)
+    assert (userspace.initiator, userspace.properties()["ip"]) == ("iqn.x:y", "127.0.0.1")
+    conf = configured("iscsi_initiator = host", "volume_use_multipath = true", "num_iscsi_scan_tries = 7")
+    of_the_host = compute._connector(conf)
+    assert isinstance(of_the_host, brick_connector.BrickConnector)
+    settings = of_the_host._settings
+    assert (settings.host, settings.my_ip, settings.multipath, settings.scan_attempts) == ("h1", "127.0.0.1", True, 7)
+    assert settings.lock_path == f"{config_file.parent}/locks"
+
+
+def test_a_user_that_does_not_exist_ends_the_start(config_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config_file.write_text(config_file.read_text().replace("host = h1", "host = h1\nrun_as = nobody-here"))
+    assert compute.main(["--config-file", str(config_file)]) == 1

@@ -75,6 +75,18 @@ def test_guest_of_a_server_deleted_meanwhile_is_removed(cloud: Cloud) -> None:
     assert cloud.connector.connected == frozenset()
 
 
+def test_a_volume_that_has_a_new_server_is_not_taken_from_it(cloud: Cloud) -> None:
+    server, other, volume = cloud.boot().uuid, cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.silence()
+    cloud.api.delete_server(cloud.ctx, server)
+    cloud.report()
+    cloud.volumes.attach_volume(cloud.ctx, other, volume)
+    recovery.resume(cloud.host)
+    assert cloud.virt.list_servers() == {other}
+    cloud.assert_attached(other, volume)
+
+
 def test_one_server_that_fails_does_not_keep_the_others(cloud: Cloud) -> None:
     first, second = cloud.boot().uuid, cloud.boot().uuid
     for server in (first, second):
@@ -86,9 +98,11 @@ def test_one_server_that_fails_does_not_keep_the_others(cloud: Cloud) -> None:
 
 
 def test_guest_that_shut_down_by_itself_is_noted(cloud: Cloud) -> None:
-    server, running = cloud.boot().uuid, cloud.boot().uuid
+    server, running, volume = cloud.boot().uuid, cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
     cloud.virt.power_off(server, 0)
     recovery.tick(cloud.host)
+    assert cloud.connector.connected == frozenset()
     now = cloud.server(server)
     assert (now.vm_state, now.power_state) == (states.STOPPED, PowerState.SHUTDOWN)
     assert cloud.server(running).vm_state == states.ACTIVE

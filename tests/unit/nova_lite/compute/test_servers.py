@@ -7,6 +7,7 @@ import pytest
 from lite_common import context, errors
 from nova_lite import errors as nova_errors
 from nova_lite import states
+from nova_lite.compute import extend
 from nova_lite.compute.api import NewServer
 from nova_lite.db.servers import ServerFilters
 from nova_lite.flavors import Flavor
@@ -193,6 +194,67 @@ def test_start_asks_for_connections_anew(cloud: Cloud) -> None:
     assert stored[new]["data"]["target_portal"] == "10.0.0.9:3260"  # type: ignore[index]
     assert "auth_password" not in stored[new]["data"]  # type: ignore[index]
     assert cloud.disks(server).live == {new, old}
+    assert cloud.connector.connected == {new, old}
+
+
+def test_a_stopped_server_leaves_nothing_connected(cloud: Cloud) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.api.stop(cloud.ctx, server)
+    assert cloud.connector.connected == frozenset()
+    assert cloud.disks(server).stored == {volume}
+    cloud.api.start(cloud.ctx, server)
+    assert cloud.connector.connected == {volume}
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_reboot_that_fails_takes_no_volume_from_a_guest_that_runs(cloud: Cloud, runs: bool) -> None:
+    server, first, second = cloud.boot().uuid, cloud.twin.add_volume(), cloud.twin.add_volume()
+    for volume in (first, second):
+        cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    if not runs:
+        cloud.virt.power_off(server, 0)
+    connect = cloud.connector.connect_volume
+
+    def only_the_first(info: dict[str, object]) -> dict[str, object]:
+        if info["serial"] == second:
+            raise virt_errors.PortalUnreachable(portal="p", iqn="i", reason="dead")
+        return connect(info)
+
+    cloud.connector.connect_volume = only_the_first  # type: ignore[method-assign]
+    cloud.api.reboot(cloud.ctx, server, hard=True)
+    assert cloud.server(server).vm_state == (states.ACTIVE if runs else states.ERROR)
+    assert cloud.connector.connected == ({first, second} if runs else frozenset())
+
+
+def test_a_connection_that_has_moved_is_ended_after_the_start(cloud: Cloud) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    ended = []
+    disconnect = cloud.connector.disconnect_volume
+    cloud.connector.disconnect_volume = (  # type: ignore[method-assign]
+        lambda info, force=False: (ended.append((info["data"]["target_portal"], force)), disconnect(info, force))[1]
+    )
+    cloud.api.reboot(cloud.ctx, server, hard=True)
+    assert ended == []
+    before = cloud.devices(server)[0].connection_info["data"]["target_portal"]  # type: ignore[index]
+    for attachment in cloud.twin.attachments.values():
+        attachment["info"]["target_portal"] = "10.0.0.9:3260"
+    cloud.api.reboot(cloud.ctx, server, hard=True)
+    assert ended == [(before, True)]
+    assert cloud.connector.connected == {volume}
+
+
+def test_a_volume_that_grew(cloud: Cloud) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    with pytest.raises(nova_errors.VolumeNotAttached):
+        extend.extend_volume(cloud.host, server, volume)
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.connector.sizes[volume] = 2**31
+    assert extend.extend_volume(cloud.host, server, volume) == 2**31
+    assert cloud.virt.sizes == {(server, volume): 2**31}
+    cloud.api.stop(cloud.ctx, server)
+    assert extend.extend_volume(cloud.host, server, volume) is None
 
 
 def test_start_with_a_volume_that_cannot_be_reached(cloud: Cloud) -> None:

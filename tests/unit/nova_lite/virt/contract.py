@@ -70,6 +70,12 @@ class VirtDriverContract:
         virt.detach_volume(server, disks[1])
         assert virt.attached_volumes(server) == NOTHING
 
+    def test_a_disk_that_grew(self, virt: driver.VirtDriver, server: str, disks: list[driver.VolumeDisk]) -> None:
+        with pytest.raises(errors.DeviceNotFound, match=disks[0].volume_id):
+            virt.extend_volume(server, disks[0], 2**31)
+        virt.power_off(server, 0)
+        virt.extend_volume(server, disks[0], 2**31)  # it finds out when it starts
+
     def test_a_stopped_server(
         self,
         virt: driver.VirtDriver,

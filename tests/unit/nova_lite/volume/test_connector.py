@@ -7,36 +7,47 @@ from pathlib import Path
 import pytest
 
 from nova_lite.virt import errors
-from nova_lite.volume import connector, iscsi_login
+from nova_lite.volume import connection_info, connector, initiator, iscsi_login, qemu_connector
 from tests.unit.nova_lite.virt import samples
+from tests.unit.nova_lite.volume.contract import VOLUME, ConnectorContract
 
-VOLUME = "5b1f0000-0000-4000-8000-000000000001"
+
+class TestTwin(ConnectorContract):
+    @pytest.fixture
+    def subject(self) -> connector.Connector:
+        return connector.FakeConnector("10.0.0.5", "c1", "iqn.x:y")
 
 
-def test_properties_are_what_the_storage_service_expects() -> None:
-    properties = connector.UserspaceConnector("10.0.0.5", "c1", "iqn.x:y").properties("/dev/vdb")
-    assert properties.pop("platform")
-    assert properties == {
-        "os_type": "linux",
-        "ip": "10.0.0.5",
-        "host": "c1",
-        "multipath": False,
-        "initiator": "iqn.x:y",
-        "do_local_attach": False,
-        "mountpoint": "/dev/vdb",
-    }
-    assert "mountpoint" not in connector.FakeConnector().properties()
+class TestUserspace(ConnectorContract):
+    @pytest.fixture
+    def subject(self, monkeypatch: pytest.MonkeyPatch) -> connector.Connector:
+        monkeypatch.setattr(iscsi_login, "check", lambda *arguments: None)
+        return qemu_connector.UserspaceConnector("10.0.0.5", "c1", "iqn.x:y")
 
 
 def test_connecting_asks_the_portal_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(iscsi_login, "check", lambda *arguments: asked.append(arguments))
     info = samples.connection_info(VOLUME)
-    subject = connector.UserspaceConnector("10.0.0.5", "c1", "iqn.x:y", connect_timeout=1, login_timeout=3)
+    subject = qemu_connector.UserspaceConnector("10.0.0.5", "c1", "iqn.x:y", connect_timeout=1, login_timeout=3)
     assert subject.connect_volume(info) == info
     subject.disconnect_volume(info)
-    (volume, initiator, *limits), *rest = asked
-    assert (volume.volume_id, initiator, limits, rest) == (VOLUME, "iqn.x:y", [1, 3], [])
+    (volume, initiator_name, *limits), *rest = asked
+    assert (volume.volume_id, initiator_name, limits, rest) == (VOLUME, "iqn.x:y", [1, 3], [])
+    with pytest.raises(errors.UnsupportedVolume, match="Reboot the server hard"):
+        subject.extend_volume(info)
+
+
+def test_a_volume_of_the_hosts_former_mode_goes_to_its_connector() -> None:
+    twin = connector.FakeConnector()
+    subject = qemu_connector.UserspaceConnector("10.0.0.5", "c1", "iqn.x:y", for_devices=lambda: twin)
+    with_device = connection_info.with_device(samples.connection_info(VOLUME), "/dev/disk/by-path/x")
+    twin.connect_volume(with_device)
+    subject.disconnect_volume(samples.connection_info(VOLUME))
+    assert twin.connected == {VOLUME}
+    assert subject.extend_volume(with_device) == 2**30
+    subject.disconnect_volume(with_device)
+    assert twin.connected == frozenset()
 
 
 def test_the_twin_remembers_and_fails_as_told() -> None:
@@ -57,7 +68,7 @@ def test_the_twin_remembers_and_fails_as_told() -> None:
 def test_the_distributions_initiator_name_comes_first(tmp_path: Path) -> None:
     file = tmp_path / "initiatorname.iscsi"
     file.write_text("## comment\nInitiatorName=iqn.1993-08.org.debian:01:abc\n")
-    assert connector.initiator_name(str(tmp_path / "state"), str(file)) == "iqn.1993-08.org.debian:01:abc"
+    assert initiator.name(str(tmp_path / "state"), str(file)) == "iqn.1993-08.org.debian:01:abc"
     assert not (tmp_path / "state").exists()
 
 
@@ -66,10 +77,7 @@ def test_an_own_initiator_name_is_made_once(tmp_path: Path) -> None:
     empty = tmp_path / "initiatorname.iscsi"
     empty.write_text("InitiatorName=\n")
     names: list[str] = []
-    threads = [
-        threading.Thread(target=lambda: names.append(connector.initiator_name(str(state), str(empty))))
-        for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: names.append(initiator.name(str(state), str(empty)))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

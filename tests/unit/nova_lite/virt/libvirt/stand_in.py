@@ -54,6 +54,10 @@ class Domain:
         if flags & CONFIG:
             self.stored.add(_alias(xml))
 
+    def blockResize(self, disk: str, size: int, flags: int) -> None:
+        assert flags == libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
+        self.calls.append((f"resize {disk}", size))
+
     def detachDeviceFlags(self, xml: str, flags: int) -> None:
         self.calls.append(("detach", flags))
         if flags & CONFIG:

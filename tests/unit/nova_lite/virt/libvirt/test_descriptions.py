@@ -35,6 +35,26 @@ def test_the_whole_disk() -> None:
     )
 
 
+def test_the_whole_disk_of_a_volume_that_the_host_connects() -> None:
+    device = "/dev/disk/by-path/ip-10.0.0.4:3260-iscsi-iqn.x:volume-lun-0"
+    disk = samples.disk("/dev/vdc", device_path=device)
+    assert disk_xml.text(disk_xml.build(disk, INITIATOR)) == (
+        '<disk type="block" device="disk">'
+        '<driver name="qemu" type="raw" cache="none" discard="unmap" io="native" />'
+        f'<alias name="ua-{disk.volume_id}" />'
+        f'<source dev="{device}" />'
+        '<target dev="vdc" bus="virtio" />'
+        f"<serial>{disk.volume_id}</serial>"
+        "</disk>"
+    )
+    plain = disk_xml.text(disk_xml.build(samples.disk(device_path=device, discard=False, access_mode="ro"), INITIATOR))
+    assert '<driver name="qemu" type="raw" cache="none" io="native" />' in plain
+    assert "<readonly />" in plain
+    description = domain_xml.build(samples.spec(disk, samples.disk("/dev/vdd")), FILES, "qemu", INITIATOR)
+    assert disk_xml.block_devices(description) == {device}
+    assert set(disk_xml.volumes(description)) > {disk.volume_id}
+
+
 def test_a_disk_without_password_discard_or_writing() -> None:
     element = disk_xml.build(samples.disk(auth_method=None, discard="true", access_mode="ro"), INITIATOR)
     assert element.find("./source/auth") is None
@@ -127,8 +147,9 @@ class Secrets:
 
 def test_a_password_is_lent_and_taken_back_whatever_happens() -> None:
     disk, open_disk = samples.disk(), samples.disk(auth_method=None)
+    of_the_host = samples.disk(device_path="/dev/disk/by-path/x")
     connection = Secrets()
-    with pytest.raises(ValueError, match="attach"), secrets.lent(connection, [disk, open_disk]):
+    with pytest.raises(ValueError, match="attach"), secrets.lent(connection, [disk, open_disk, of_the_host]):
         connection.fail()
     usage = f"nova-lite-{disk.volume_id}"
     assert connection.events == [f"define {usage}", f"set {samples.PASSWORD}", "use", "undefine"]

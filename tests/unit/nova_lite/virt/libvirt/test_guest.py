@@ -85,6 +85,14 @@ def test_detach_finishes_what_an_interrupted_one_left() -> None:
         guest(domain).detach(VOLUME, 3, 0.1)
 
 
+def test_a_disk_that_grew() -> None:
+    domain = attached()
+    guest(domain).resize(VOLUME, 2**31)
+    assert domain.calls == [("resize vdb", 2**31)]
+    with pytest.raises(errors.DeviceNotFound, match="other"):
+        guest(domain).resize("other", 2**31)
+
+
 def test_another_disk_with_the_same_device_name_is_left_alone() -> None:
     domain = Domain(libvirt.VIR_DOMAIN_RUNNING, {"ua-other"}, {"ua-other"})
     with pytest.raises(errors.DeviceNotFound):
