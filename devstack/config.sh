@@ -11,16 +11,6 @@ make_directories() {
     fi
 }
 
-# put FILE: standard input becomes the file, 0600, in one step; an unchanged file is not touched.
-put() {
-    (umask 077 && cat >"$1.new")
-    if cmp -s "$1.new" "$1"; then
-        rm -f "$1.new"
-    else
-        mv "$1.new" "$1"
-    fi
-}
-
 server_port() {
     case $1 in
     rabbitmq) echo "$RABBIT_PORT" ;;
@@ -180,21 +170,21 @@ END
 
 # A stock client finds the stack as cloud "nlite".  An existing file is the user's: it is never edited.
 write_clouds_yaml() {
-    local home file text
+    local home file text host=${1:-127.0.0.1} # where the APIs are, as it stands in a URL
     home=$(getent passwd "${SUDO_USER:-root}" | cut -d: -f6)
     file=$home/.config/openstack/clouds.yaml
     text="# written by nlite's stack.sh, removed by unstack.sh
 clouds:
   nlite:
     auth_type: none
-    compute_endpoint_override: http://127.0.0.1:8774/v2.1
-    block_storage_endpoint_override: http://127.0.0.1:8776/v3
-    volume_endpoint_override: http://127.0.0.1:8776/v3
-    image_endpoint_override: http://127.0.0.1:8774/image
+    compute_endpoint_override: http://$host:8774/v2.1
+    block_storage_endpoint_override: http://$host:8776/v3
+    volume_endpoint_override: http://$host:8776/v3
+    image_endpoint_override: http://$host:8774/image
     # There is no keystone. Some commands of the openstack client look for one before they do anything else, although
     # they do not use it; any version document of a version 3 satisfies them.
     identity_api_version: '3'
-    identity_endpoint_override: http://127.0.0.1:8776/v3"
+    identity_endpoint_override: http://$host:8776/v3"
     if [[ ! -e $file ]] || head -n1 "$file" | grep -qs '^# written by nlite'; then
         local owner=${SUDO_USER:-root}
         install -d -o "$owner" "$home/.config" "$home/.config/openstack"

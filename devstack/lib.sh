@@ -8,6 +8,9 @@ NLITE_STATE=${NLITE_STATE:-/var/lib/nlite}
 NLITE_LINK=/usr/local/bin/nlite
 PYTHON=/usr/bin/python3
 APT_SECONDS=900
+# Every limit is multiplied by this: an emulated machine (TCG) is about ten times slower than a real one.
+is_emulated() { [[ $(systemd-detect-virt --vm 2>/dev/null) == qemu ]]; }
+PATIENCE=${NLITE_PATIENCE:-$(if is_emulated; then echo 8; else echo 1; fi)}
 
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
     BOLD=$'\e[1m' GREEN=$'\e[32m' RED=$'\e[31m' PLAIN=$'\e[0m'
@@ -42,7 +45,7 @@ trap interrupted INT TERM HUP
 await() {
     local seconds=$1 code=0
     shift
-    timeout --kill-after=10 "$seconds" "$@" </dev/null 8>&- 9>&- & # what it leaves behind must hold no lock
+    timeout --kill-after=10 "$((seconds * PATIENCE))" "$@" </dev/null 8>&- 9>&- & # what it leaves behind must hold no lock
     CHILD=$!
     wait "$CHILD" || code=$?
     CHILD=''
@@ -59,10 +62,22 @@ limited() {
     if ((code)); then
         tail -n 30 "$LIMITED_LOG" >&2
         rm -f "$LIMITED_LOG"
-        ((code == 124)) && die "$what did not end within $seconds s"
+        ((code == 124)) && die "$what did not end within $((seconds * PATIENCE)) s"
         die "$what failed with exit code $code (its last lines are above)"
     fi
     rm -f "$LIMITED_LOG"
+}
+
+# put FILE [MODE [OWNER]]: standard input becomes the file (0600, root), in one step; an unchanged file is not touched.
+put() {
+    (umask 077 && cat >"$1.new")
+    chmod "${2:-0600}" "$1.new"
+    chown "${3:-root:root}" "$1.new"
+    if cmp -s "$1.new" "$1" && [[ $(stat -c '%a %U:%G' "$1.new") == "$(stat -c '%a %U:%G' "$1")" ]]; then
+        rm -f "$1.new"
+    else
+        mv "$1.new" "$1"
+    fi
 }
 
 # At the end of every script, however it ends.
@@ -89,13 +104,16 @@ check_machine() {
 }
 
 wanted_packages() { # KIND...
-    awk -v kinds=" $* " '!/^#/ && NF >= 2 && index(kinds, " " $2 " ") {print $1}' "$NLITE_ROOT/devstack/packages.txt"
+    awk -v kinds=" $* " '!/^#/ {for (i = 2; i <= NF; i++) if (index(kinds, " " $i " ")) {print $1; next}}' \
+        "$NLITE_ROOT/devstack/packages.txt"
 }
 
 missing_packages() { # NAME...
-    local name
+    local name there
+    # dpkg-query knows of some packages only that they exist, and says so with exit code 1.
+    there=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null || true)
     for name; do
-        [[ $(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null) == installed ]] || echo "$name"
+        grep -qxF "$name installed" <<<"$there" || echo "$name"
     done
 }
 
@@ -147,19 +165,21 @@ check_python() {
         die "$($PYTHON --version) is too old: 3.11 is needed (Debian 12, Ubuntu 24.04 or newer)"
 }
 
-# make_venv DIRECTORY EXTRAS: the checkout and its dependencies, done again only when they changed.
+# make_venv DIRECTORY EXTRAS [CHECKOUT]: the checkout and its dependencies, done again only when they changed.  An
+# environment that has more extras is current too.
 make_venv() {
-    local venv=$1 extras=$2 mark
-    mark=$(cd "$NLITE_ROOT" && cat setup.cfg pyproject.toml constraints.txt | sha256sum | cut -d' ' -f1)
-    mark+=" $extras $NLITE_ROOT $("$PYTHON" --version)"
-    if [[ -x $venv/bin/python && $(cat "$venv/.installed" 2>/dev/null) == "$mark" ]]; then
+    local venv=$1 extras=$2 root=${3:-$NLITE_ROOT} mark sum found
+    sum=$(cd "$root" && cat setup.cfg pyproject.toml constraints.txt | sha256sum | cut -d' ' -f1)
+    mark="$sum $extras $root $("$PYTHON" --version)"
+    found=$(cat "$venv/.installed" 2>/dev/null || true)
+    if [[ -x $venv/bin/python && ($found == "$mark" || $found == "$sum $extras,"*"${mark#"$sum $extras"}") ]]; then
         note "Python environment $venv is current"
         return
     fi
     note "installing Python packages into $venv"
     rm -f "$venv/.installed"
     limited 120 "python3 -m venv" "$PYTHON" -m venv "$venv"
-    PIP_DISABLE_PIP_VERSION_CHECK=1 limited 900 "pip install" env -C "$NLITE_ROOT" \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 limited 900 "pip install" env -C "$root" \
         "$venv/bin/python" -m pip install --quiet --retries 5 -c constraints.txt -e ".[$extras]"
     echo "$mark" >"$venv/.installed"
 }

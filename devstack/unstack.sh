@@ -1,12 +1,30 @@
 #!/usr/bin/env bash
 # Take the stack away: guests, exports, processes, files, links.  Debian packages stay installed.
 #
-#   unstack.sh
+#   unstack.sh [--force] [--keep-downloads]
+#
+#   --force           end guests that still run, where the stack is a role with systemd (else they are a reason to stop)
+#   --keep-downloads  keep the Python environment and the guest's image of such a role: stack.sh needs no network then
 #
 # Safe to run at any time, again, and after an interrupted stack.sh.
 set -euo pipefail
 # shellcheck source=devstack/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=devstack/settings.sh
+. "$NLITE_ROOT/devstack/settings.sh"
+# shellcheck source=devstack/probe.sh
+. "$NLITE_ROOT/devstack/probe.sh"
+# shellcheck source=devstack/storage.sh
+. "$NLITE_ROOT/devstack/storage.sh"
+# shellcheck source=devstack/control.sh
+. "$NLITE_ROOT/devstack/control.sh"
+# shellcheck source=devstack/systemd.sh
+. "$NLITE_ROOT/devstack/systemd.sh"
+# shellcheck source=devstack/unrole.sh
+. "$NLITE_ROOT/devstack/unrole.sh"
+
+FORCE=no
+KEEP_DOWNLOADS=no
 
 # Pids of the stack's processes: supervisord gives all it starts a mark in their environment.  libvirt gives its
 # guests a clean environment, so these are known by their files.
@@ -65,16 +83,18 @@ in_use() {
     dpkg-query -S "$1" >/dev/null 2>&1 || grep -qsF " $1 " /proc/[0-9]*/mountinfo
 }
 
+remove_clouds() { # FILE
+    if [[ -n $1 ]] && head -n1 "$1" 2>/dev/null | grep -q '^# written by nlite'; then
+        rm -f "$1"
+        rmdir --ignore-fail-on-non-empty "$(dirname "$1")"
+    fi
+}
+
 remove_files() {
     remove_link "$NLITE_LINK" "$NLITE_STATE/"
     remove_link /run/libvirt/libvirt-sock "$NLITE_STATE/"
     remove_link /run/tgtd/socket.0 "$NLITE_STATE/"
-    local clouds
-    clouds=$(cat "$NLITE_STATE/clouds.path" 2>/dev/null || true)
-    if [[ -n $clouds ]] && head -n1 "$clouds" 2>/dev/null | grep -q '^# written by nlite'; then
-        rm -f "$clouds"
-        rmdir --ignore-fail-on-non-empty "$(dirname "$clouds")"
-    fi
+    remove_clouds "$(cat "$NLITE_STATE/clouds.path" 2>/dev/null || true)"
     rm -rf --one-file-system "$NLITE_STATE"
     rm -rf "$NLITE_ROOT"/nova_lite.egg-info
     # Mount points of our libvirtd's private directories, where nobody else needs them.
@@ -87,11 +107,27 @@ remove_files() {
     remove_policy
 }
 
+parse_arguments() {
+    local word
+    for word; do
+        case $word in
+        --force) FORCE=yes ;;
+        --keep-downloads) KEEP_DOWNLOADS=yes ;;
+        *) die "unknown argument: $word (known: --force, --keep-downloads)" ;;
+        esac
+    done
+}
+
 main() {
-    (($# == 0)) || die "no arguments are taken"
+    parse_arguments "$@"
     check_machine
     [[ $NLITE_STATE == /?*/?* ]] || die "NLITE_STATE=$NLITE_STATE is no directory of this stack"
     take_lock
+    if [[ -r $SETTINGS ]]; then
+        remove_role
+        rm -f /run/lock/nlite-stack
+        return
+    fi
     step "stopping daemons, guests and servers"
     stop_supervised
     stop_rest
