@@ -86,6 +86,8 @@ def fetch(package: str, version: str, cache: Path) -> Path:
     if tree.is_dir():
         return tree
     cache.mkdir(parents=True, exist_ok=True)
+    if _installed(package) == version:
+        return _copy_installed(package, tree)
     wanted = [f"{package}={version}"]
     modules = package.replace("linux-image-", "linux-modules-")
     if _known(modules):
@@ -97,6 +99,31 @@ def fetch(package: str, version: str, cache: Path) -> Path:
         for archive in work.glob("*.deb"):
             run(["dpkg-deb", "-x", archive.name, "tree"], cwd=work)
         (work / "tree").rename(tree)
+    return tree
+
+
+def _installed(package: str) -> str:
+    """Return the version of a package that is installed on this machine, or nothing."""
+    try:
+        status, _, version = (
+            run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package]).decode().partition(" ")
+        )
+    except BuildError:
+        return ""  # dpkg-query fails for a package that it does not know
+    return version if status == "installed" else ""
+
+
+def _copy_installed(package: str, tree: Path) -> Path:
+    """Take what the image needs of an installed kernel from where it is: nothing has to be downloaded."""
+    with tempfile.TemporaryDirectory(dir=tree.parent, prefix="fetch-") as name:
+        work = Path(name) / "tree"
+        for line in run(["dpkg-query", "-L", package]).decode().splitlines():
+            source = Path(line)
+            wanted = source.name.split(".ko")[0] in MODULES or source.name == "modules.builtin"
+            if (wanted or source.name.startswith("vmlinuz-")) and source.is_file():
+                (work / line.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, work / line.lstrip("/"))
+        work.rename(tree)
     return tree
 
 
@@ -146,10 +173,14 @@ class Archive:
         for part in (header, content):
             self._parts.append(part + b"\0" * (-len(part) % 4))
 
+    def finish(self) -> bytes:
+        """Return the finished archive; the kernel also takes several of them one after the other."""
+        self.add("TRAILER!!!", 0)
+        return b"".join(self._parts)
+
     def pack(self) -> bytes:
         """Return the finished archive, compressed."""
-        self.add("TRAILER!!!", 0)
-        return gzip.compress(b"".join(self._parts), compresslevel=6, mtime=0)
+        return gzip.compress(self.finish(), compresslevel=6, mtime=0)
 
 
 def initramfs(tree: Path) -> bytes:

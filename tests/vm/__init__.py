@@ -1,0 +1,1 @@
+"""Tests over the virtual machines: an installation of three hosts with Debian's own kernel."""
