@@ -1,26 +1,24 @@
-"""The real userspace attach against its floor: the same backend operations run bare, one after another.
-
-Both end when the guest itself has the disk (or has lost it). The floor has no control plane, no database, no bus: a
-file, tgtd's own tool, libvirt's own call, on the same servers and in the same guest, in turn with the real thing.
+"""The floor of the userspace attach: no control plane, no database, no bus, but a file, tgtd's own tool and libvirt's
+own call on the servers that the real thing uses.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import statistics
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 from devstack import servers
-from devstack.bench.client import Client, milliseconds
+from devstack.bench import floor
+from devstack.bench.client import Client
 from devstack.guest import build, console
 from devstack.system import System
 from nova_lite.virt import driver
 from nova_lite.virt.libvirt.driver import LibvirtDriver, Settings
-from nova_lite.volume import connector
+from nova_lite.volume import qemu_connector
 
 GIB = 1 << 30
 INITIATOR = "iqn.2010-10.org.openstack:bench-floor"
@@ -38,42 +36,16 @@ def measure(directory: Path, cycles: int) -> dict[str, Any]:
         return _compare(client, _Floor(system), system, cycles)
 
 
-def _compare(client: Client, floor: _Floor, system: System, cycles: int) -> dict[str, Any]:
+def _compare(client: Client, bare: _Floor, system: System, cycles: int) -> dict[str, Any]:
     server, volume = client.make_server("floor"), client.make_volume("floor")
     guest = console.Console(system.short / "nova-state" / "consoles" / f"{server}.sock")
     guest.wait_ready(120)
-    real: dict[str, list[float]] = {"attach": [], "detach": [], "attach_api": [], "detach_api": []}
-    bare: dict[str, list[float]] = {"attach": [], "detach": []}
     try:
-        for turn in range(cycles + 1):
-            for name, seconds in _real_cycle(client, guest, server, volume).items():
-                real[name] += [seconds] if turn else []
-            for name, seconds in floor.cycle(guest, server).items():
-                bare[name] += [seconds] if turn else []
+        return floor.compare(client, bare, guest, server, volume, cycles)
     finally:
         client.call("compute", "DELETE", f"/servers/{server}")
-        floor.close()
+        bare.close()
         time.sleep(2)
-    return {
-        "real_ms": {name: milliseconds(values) for name, values in real.items()},
-        "floor_ms": {name: milliseconds(values) for name, values in bare.items()},
-        "attach_ratio": round(statistics.median(real["attach"]) / statistics.median(bare["attach"]), 2),
-        "detach_ratio": round(statistics.median(real["detach"]) / statistics.median(bare["detach"]), 2),
-    }
-
-
-def _real_cycle(client: Client, guest: console.Console, server: str, volume: str) -> dict[str, float]:
-    begun = time.perf_counter()
-    attached = client.attach(server, volume)
-    guest.await_disk(volume)
-    visible = time.perf_counter() - begun
-    begun = time.perf_counter()
-    detached = client.detach(server, volume)
-    guest.await_gone(volume)
-    gone = time.perf_counter() - begun
-    while client.listed(server):
-        time.sleep(0.01)
-    return {"attach": visible, "detach": gone, "attach_api": attached.total, "detach_api": detached.total}
 
 
 class _Floor:
@@ -88,25 +60,27 @@ class _Floor:
         settings = Settings(system.libvirtd.uri, "qemu", str(system.short / "nova-state"))
         self._virt = LibvirtDriver(settings, INITIATOR)
         self._virt.init_host()
-        self._connector = connector.UserspaceConnector("127.0.0.1", "floor", INITIATOR)
+        self._connector = qemu_connector.UserspaceConnector("127.0.0.1", "floor", INITIATOR)
+        self._disk = driver.VolumeDisk(self._volume, "/dev/vdc", {})
 
     def close(self) -> None:
         """Let go of libvirt."""
         self._virt.close()
 
-    def cycle(self, guest: console.Console, server: str) -> dict[str, float]:
-        """Export, check the portal, plug in, wait for the guest; then all of it back."""
-        begun = time.perf_counter()
-        disk = driver.VolumeDisk(self._volume, "/dev/vdc", self._export())
-        self._connector.connect_volume(disk.connection_info)
-        self._virt.attach_volume(server, disk)
-        guest.await_disk(self._volume)
-        visible = time.perf_counter() - begun
-        begun = time.perf_counter()
-        self._virt.detach_volume(server, disk)
-        guest.await_gone(self._volume)
+    def attach(self, server: str) -> str:
+        """Export, check the portal, plug in."""
+        self._disk = driver.VolumeDisk(self._volume, "/dev/vdc", self._export())
+        self._connector.connect_volume(self._disk.connection_info)
+        self._virt.attach_volume(server, self._disk)
+        return self._volume
+
+    def detach(self, server: str) -> None:
+        """Plug out."""
+        self._virt.detach_volume(server, self._disk)
+
+    def take_back(self) -> None:
+        """Unexport, once QEMU has logged out."""
         self._unexport()
-        return {"attach": visible, "detach": time.perf_counter() - begun}
 
     def _export(self) -> dict[str, Any]:
         iqn, adm, target = f"iqn.2010-10.org.openstack:floor-{self._volume}", self._tgtd.tgtadm, ("--tid", "99")

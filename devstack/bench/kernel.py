@@ -1,0 +1,184 @@
+"""The kernel path against its floor, on a machine where `stack.sh --role all` runs with the kernel backend.
+
+    python -m devstack.bench.kernel [--cycles N] [--json FILE]
+
+The floor calls rtslib, iscsiadm and libvirt and nothing else: it makes target, portal, ACL and CHAP and saves them,
+makes the node record, logs in, waits for the device and plugs it in; and all of it back. Runs as root; prints the
+figures, the share of each step of the real path, and writes both as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import requests
+import rtslib_fb
+
+from devstack.bench import floor
+from devstack.bench.client import Client
+from devstack.guest import console
+
+STATE = Path("/var/lib/nlite/nova")
+PORT = 3260
+CHAP = ("floorfloorfloor", "floorfloorfloo1")
+COMMAND_SECONDS = 60
+UNITS = ("nova-lite-api", "nova-lite-compute", "cinder-lite-api", "cinder-lite-scheduler", "cinder-lite-volume")
+_STEP = re.compile(r"step=(\w+) outcome=ok ms=([\d.]+)")
+
+
+def run(*words: str) -> str:
+    """Output of a command that must work."""
+    done = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)}: {done.returncode} {done.stderr.strip()}")
+    return done.stdout
+
+
+class KernelFloor:
+    """One logical volume of its own, exported and plugged in by hand."""
+
+    def __init__(self, group: str, address: str) -> None:
+        self._serial = str(uuid.uuid4())
+        self._iqn = f"iqn.2010-10.org.openstack:floor-{self._serial}"
+        self._volume = f"{group}/floor-{self._serial}"
+        self._address = address
+        self._link = Path(f"/dev/disk/by-path/ip-{address}:{PORT}-iscsi-{self._iqn}-lun-0")
+        run("lvcreate", "--yes", "-L", "1g", "-n", f"floor-{self._serial}", group)
+        self._connection = libvirt.open("qemu:///system")
+        self._root: Any = None
+
+    def close(self) -> None:
+        """Remove the volume."""
+        self._connection.close()
+        run("lvremove", "-f", self._volume)
+
+    def attach(self, server: str) -> str:
+        """Target, login, device, disk."""
+        self._export()
+        node = ("iscsiadm", "-m", "node", "-T", self._iqn, "-p", f"{self._address}:{PORT}")
+        run(*node, "-o", "new")
+        for name, value in zip(("authmethod", "username", "password"), ("CHAP", *CHAP), strict=True):
+            run(*node, "-o", "update", "-n", f"node.session.auth.{name}", "-v", value)
+        run(*node, "--login")
+        self._await(self._link.exists)
+        self._domain(server).attachDeviceFlags(self._xml(), self._both())
+        return self._serial
+
+    def detach(self, server: str) -> None:
+        """Out of the guest, live and stored."""
+        domain = self._domain(server)
+        domain.detachDeviceFlags(self._xml(), self._both())
+        self._await(lambda: self._serial not in domain.XMLDesc(0))
+
+    def take_back(self) -> None:
+        """Flush, log out, forget the node, remove the target."""
+        node = ("iscsiadm", "-m", "node", "-T", self._iqn, "-p", f"{self._address}:{PORT}")
+        run("blockdev", "--flushbufs", str(self._link))
+        run(*node, "--logout")
+        run(*node, "-o", "delete")
+        self._await(lambda: not self._link.exists())
+        rtslib_fb.Target(rtslib_fb.FabricModule("iscsi"), self._iqn, mode="lookup").delete()
+        rtslib_fb.BlockStorageObject(self._serial).delete()
+        self._root.save_to_file()
+
+    def _export(self) -> None:
+        self._root = rtslib_fb.RTSRoot()
+        storage = rtslib_fb.BlockStorageObject(self._serial, dev=f"/dev/{self._volume}")
+        target = rtslib_fb.Target(rtslib_fb.FabricModule("iscsi"), self._iqn, mode="create")
+        group = rtslib_fb.TPG(target, 1, mode="create")
+        group.set_attribute("authentication", "1")
+        unit = rtslib_fb.LUN(group, 0, storage_object=storage)
+        acl = rtslib_fb.NodeACL(group, _initiator(), mode="create")
+        acl.chap_userid, acl.chap_password = CHAP
+        rtslib_fb.MappedLUN(acl, 0, unit)
+        group.enable = True
+        rtslib_fb.NetworkPortal(group, self._address, PORT, mode="any")
+        self._root.save_to_file()
+
+    def _xml(self) -> str:
+        return (
+            "<disk type='block' device='disk'><driver name='qemu' type='raw' cache='none' io='native'/>"
+            f"<source dev='{self._link}'/><target dev='vdc' bus='virtio'/><serial>{self._serial}</serial></disk>"
+        )
+
+    def _domain(self, server: str) -> libvirt.virDomain:
+        return self._connection.lookupByUUIDString(server)
+
+    @staticmethod
+    def _both() -> int:
+        return int(libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+
+    @staticmethod
+    def _await(condition: Any) -> None:
+        end = time.monotonic() + COMMAND_SECONDS
+        while not condition():
+            if time.monotonic() > end:
+                raise RuntimeError(f"not within {COMMAND_SECONDS} s")
+            time.sleep(0.01)
+
+
+def _initiator() -> str:
+    text = Path("/etc/iscsi/initiatorname.iscsi").read_text()
+    return str(re.findall(r"^InitiatorName=(\S+)", text, re.MULTILINE)[0])
+
+
+def shares(since: float, volume: str) -> dict[str, float]:
+    """Mean milliseconds of each step of the real path, as the daemons logged it."""
+    units = [word for unit in UNITS for word in ("-u", unit)]
+    told = run("journalctl", "--no-pager", "-o", "cat", "--since", f"@{since:.0f}", *units)
+    times: dict[str, list[float]] = defaultdict(list)
+    for line in told.splitlines():
+        if volume in line and (found := _STEP.search(line)):
+            times[found.group(1)].append(float(found.group(2)))
+    return {name: round(sum(values) / len(values), 1) for name, values in times.items()}
+
+
+def measure(address: str, group: str, cycles: int) -> dict[str, Any]:
+    """Boot a guest, measure, and take everything away again."""
+    compute, volume_url = f"http://{address}:8774/v2.1", f"http://{address}:8776/v3"
+    images = requests.get(f"http://{address}:8774/image/v2/images", timeout=30).json()["images"]
+    client = Client(compute, volume_url, str(images[0]["id"]))
+    server, volume = client.make_server("bench"), client.make_volume("bench")
+    bare = KernelFloor(group, address)
+    try:
+        guest = console.Console(STATE / "consoles" / f"{server}.sock")
+        guest.wait_ready(600)
+        begun = time.time()
+        results = floor.compare(client, bare, guest, server, volume, cycles)
+        return results | {"steps_ms": shares(begun, volume)}
+    finally:
+        client.call("compute", "DELETE", f"/servers/{server}")
+        client.call("volume", "DELETE", f"/volumes/{volume}")
+        bare.close()
+
+
+def main() -> int:
+    """Measure, print, write the JSON."""
+    parser = argparse.ArgumentParser(prog="devstack.bench.kernel", description="The kernel path against its floor.")
+    parser.add_argument("--cycles", type=int, default=10)
+    parser.add_argument("--address", required=True, help="my_ip of this host")
+    parser.add_argument("--group", default="nlite-volumes", help="volume group for the floor's logical volume")
+    parser.add_argument("--json", type=Path, default=Path("bench-kernel.json"))
+    asked = parser.parse_args()
+    results = measure(asked.address, asked.group, asked.cycles)
+    asked.json.write_text(json.dumps({"kernel": results}, indent=2) + "\n")
+    for half in ("attach", "detach"):
+        real, bare = results["real_ms"][half]["p50"], results["floor_ms"][half]["p50"]
+        print(f"kernel {half}: {real:g} ms, floor {bare:g} ms, ratio {results[half + '_ratio']:g} (limit 1.25)")
+    for name, mean in sorted(results["steps_ms"].items(), key=lambda item: -item[1]):
+        print(f"    {mean:>8.1f} ms  {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
