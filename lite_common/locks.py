@@ -29,6 +29,11 @@ class NamedLocks:
         self._locks: dict[str, tuple[threading.Lock, int]] = {}
         self._purpose: dict[str, str] = {}
 
+    def held(self, name: str) -> bool:
+        """Whether somebody holds the lock now, or waits for it."""
+        with self._guard:
+            return name in self._locks
+
     @contextlib.contextmanager
     def hold(self, name: str, purpose: str) -> Iterator[None]:
         """Hold the lock `name` while the block runs.

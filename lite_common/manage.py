@@ -22,11 +22,12 @@ def run(
 ) -> int:
     """Do what the command line says; the exit code is 0 only when it worked.
 
-    `load` reads the configuration from `--config-file` arguments, `migrations` is the alembic directory and `head`
-    the revision that the program needs.
+    `load` reads the configuration from `--config-file` and `--config-dir` arguments, `migrations` is the alembic
+    directory and `head` the revision that the program needs.
     """
     args = _parser(program).parse_args(argv)
     files = [part for path in args.config_file for part in ("--config-file", path)]
+    files += [part for path in args.config_dir for part in ("--config-dir", path)]
     database = db.from_conf(load(files))
     shown = database.url.render_as_string()
     try:
@@ -61,6 +62,9 @@ def _make_private(database: db.Database) -> None:
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=program, description=__doc__)
     parser.add_argument("--config-file", action="append", default=[], metavar="FILE", help="the configuration")
+    parser.add_argument(
+        "--config-dir", action="append", default=[], metavar="DIRECTORY", help="its *.conf files are read after FILE"
+    )
     areas = parser.add_subparsers(dest="area", required=True, metavar="AREA")
     commands = areas.add_parser("db", help="the database").add_subparsers(dest="command", required=True)
     commands.add_parser("sync", help="bring the schema to the newest revision; safe to repeat")

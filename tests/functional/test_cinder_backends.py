@@ -165,13 +165,13 @@ def test_attaching_over_rpc_and_a_restart_of_daemon_and_target(site: Site) -> No
     target.restart()
     site.start()
     # Exports are complete before the daemon takes messages, so nothing is to be waited for.
-    assert target.login(str(site.read(volume_id).provider_location), auth, "iqn.guest")
-    with pytest.raises(errors.Conflict, match=r"iqn\.guest"):
+    assert target.login(str(site.read(volume_id).provider_location), auth, CONNECTOR["initiator"])
+    with pytest.raises(errors.Conflict, match=CONNECTOR["initiator"]):
         site.volume.attachment_delete(site.ctx, host, volume_id, attachment_id)
-    target.logout(str(site.read(volume_id).provider_location), "iqn.guest")
+    target.logout(str(site.read(volume_id).provider_location), CONNECTOR["initiator"])
     target.restart()
-    eventually(lambda: target.login(str(site.read(volume_id).provider_location), auth, "iqn.guest"), True)
-    target.logout(str(site.read(volume_id).provider_location), "iqn.guest")
+    eventually(lambda: target.login(str(site.read(volume_id).provider_location), auth, CONNECTOR["initiator"]), True)
+    target.logout(str(site.read(volume_id).provider_location), CONNECTOR["initiator"])
     site.volume.attachment_delete(site.ctx, host, volume_id, attachment_id)
     assert target.exported() == set()
 

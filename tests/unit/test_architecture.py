@@ -24,9 +24,10 @@ OWNERS = {
     "oslo_db": ("lite_common/db.py", "lite_common/wsgi/faults.py", "nova_lite/db/", "cinder_lite/db/"),
     "alembic": ("lite_common/db.py", "nova_lite/db/migrations/", "cinder_lite/db/migrations/"),
     "libvirt": ("nova_lite/virt/libvirt/",),
-    "os_brick": ("nova_lite/volume/connector.py",),
-    "rtslib_fb": ("cinder_lite/targets/lio.py",),
-    "subprocess": ("cinder_lite/drivers/", "cinder_lite/targets/", "nova_lite/volume/", "nova_lite/virt/libvirt/"),
+    "os_brick": ("nova_lite/volume/brick_",),
+    "rtslib_fb": ("cinder_lite/privileged/lio",),
+    "oslo_privsep": ("lite_common/privsep.py", "cinder_lite/privileged/", "nova_lite/privileged/"),
+    "subprocess": ("cinder_lite/privileged/", "nova_lite/volume/", "nova_lite/virt/libvirt/", "cinder_lite/drivers/"),
     "keystoneauth1": ("nova_lite/cli/",),
     "urllib3": ("lite_common/rest.py", "nova_lite/cli/"),
     "openstack": ("nova_lite/cli/",),
@@ -37,7 +38,7 @@ OWNERS = {
 # In nova_lite `volume` is a client of the other service, in cinder_lite it holds the operations.
 LAYERS = (
     ("conf", "errors", "states", "flavors", "images"),
-    ("db", "drivers", "targets", "virt", "nova_lite.volume"),
+    ("db", "drivers", "targets", "privileged", "virt", "nova_lite.volume"),
     ("quota", "cinder_lite.volume", "compute", "scheduler"),
     ("api",),
     ("cmd", "cli"),
@@ -141,7 +142,13 @@ def test_sizes(path: Path) -> None:
             assert len(public) <= 20, f"{node.name} has {len(public)} public methods"
 
 
+# oslo.privsep and os-brick know no other; it is filled for them there.
+GLOBAL_CONFIGURATION = ROOT / "lite_common" / "privilege.py"
+
+
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.parent.name != "cli"], ids=lambda p: p.name)
 def test_nothing_reads_a_global_configuration(path: Path) -> None:
+    if path == GLOBAL_CONFIGURATION:
+        return
     for node in ast.walk(ast.parse(path.read_text())):
         assert not (isinstance(node, ast.Attribute) and node.attr == "CONF"), f"line {node.lineno}"
