@@ -38,6 +38,7 @@ read_join_file() {
     done
     [[ ${JOINED[controller]} == "$(canonical controller "${SET[controller]}")" ]] ||
         die "$file is of the controller ${JOINED[controller]}, not of ${SET[controller]}"
+    [[ -d $ETC ]] || install -d -m 0750 "$ETC"
     [[ $file -ef $JOIN ]] || put "$JOIN" <"$file"
 }
 

@@ -30,7 +30,7 @@ remove_role() {
 remove_guests() {
     local -a running all
     local name
-    command -v virsh >/dev/null && systemctl --quiet is-active libvirtd || return 0
+    command -v virsh >/dev/null && systemctl --quiet is-active libvirtd libvirtd.socket || return 0
     mapfile -t all < <(our_guests --all)
     mapfile -t running < <(our_guests)
     if ((${#running[@]})) && [[ $FORCE != yes ]]; then
@@ -75,28 +75,13 @@ remove_targets() {
     has_storage || return 0
     local name
     if [[ -d /sys/kernel/config/target && -x $VENV/bin/python ]]; then
-        limited 120 "removing LIO targets" "$VENV/bin/python" - "$IQN_PREFIX" <<'END'
-import re
-import sys
-
-import rtslib_fb
-
-prefix = sys.argv[1]
-own = re.compile(r"(?:.*:)?volume-[0-9a-f-]{36}$")
-root = rtslib_fb.RTSRoot()
-for target in list(root.targets):
-    if target.wwn.startswith(prefix):
-        target.delete()
-for backstore in list(root.storage_objects):
-    if own.match(backstore.name):
-        backstore.delete()
-root.save_to_file("/etc/target/saveconfig.json")
-END
+        limited 120 "removing LIO targets" env -C "$PREFIX/src" \
+            "$VENV/bin/python" -m devstack.forget_targets "$IQN_PREFIX"
     fi
     command -v tgtadm >/dev/null && systemctl --quiet is-active tgt || return 0
     while read -r name; do
         await 30 tgtadm --lld iscsi --op delete --force --mode target --tid "$name" || note "tgt target $name stays"
-    done < <(timeout 30 tgtadm --lld iscsi --op show --mode target |
+    done < <(timeout "$((30 * PATIENCE))" tgtadm --lld iscsi --op show --mode target |
         awk -v prefix="$IQN_PREFIX" '/^Target / {sub(":", "", $2); if (index($3, prefix) == 1) print $2}')
 }
 
@@ -113,7 +98,7 @@ remove_volumes() {
     while read -r lv; do
         limited 60 "lvremove $lv" lvremove --quiet --force --yes "${SET[vg]}/$lv"
         note "logical volume ${SET[vg]}/$lv is removed"
-    done < <(timeout 30 lvs --noheadings -o lv_name "${SET[vg]}" | awk '{print $1}' |
+    done < <(timeout "$((30 * PATIENCE))" lvs --noheadings -o lv_name "${SET[vg]}" | awk '{print $1}' |
         grep -E '^(volume|_?snapshot)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' || true)
 }
 

@@ -25,6 +25,7 @@ _POLL = (0.005, 0.1)
 # So many exports are made in one call, which keeps far below its time limit.
 _BATCH = 25
 _PREFIX = re.compile(r"iqn\.\d{4}-\d{2}\.[a-z0-9-]+\.[a-z0-9.:-]+")
+_ANYWHERE = ("0.0.0.0", "::")
 _TARGETS = "/sys/kernel/config/target/iscsi"
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
@@ -63,7 +64,13 @@ class LioTarget(base.TargetDriver):
                 f"The option target_prefix is {self.prefix!r}; the kernel's target takes names like "
                 "iqn.2010-10.org.openstack: in lower case and without underscores."
             )
-        self.portals = tuple(dict.fromkeys(str(Portal.parse(portal)) for portal in self.portals))
+        portals = [Portal.parse(portal) for portal in self.portals]
+        if any(portal.host in _ANYWHERE for portal in portals):
+            raise errors.Invalid(
+                "The options target_ip_address and target_secondary_ip_addresses must name addresses to which hosts "
+                "can connect; 0.0.0.0 and :: are none."
+            )
+        self.portals = tuple(dict.fromkeys(map(str, portals)))
         self.portal = self.portals[0]
         self._check_location_length()
         with privilege.calling("the check of the kernel's iSCSI target"):

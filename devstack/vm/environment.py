@@ -86,32 +86,34 @@ class Environment:
         wanted = hosts.chosen(names)
         with self.locked():
             made = image.ensure(self.cache, self.say)
-            accelerator = accel.choose(made, self.cache)
             machines = [Machine(host, self.state) for host in wanted]
             fresh = [machine for machine in machines if not machine.running()]
             self._check_images(made, [machine for machine in machines if machine not in fresh])
-            try:
-                self._start(fresh, made, accelerator)
-                for _ in _each(machines, Machine.wait):
-                    pass
-                self.say(f"ready: {', '.join(machine.host.name for machine in machines)}")
-                if sync:
-                    self._sync(machines)
-            except BaseException:
-                for machine in fresh:
-                    machine.stop()
-                raise
+            self._bring_up(machines, fresh, made, sync=sync)
         return machines
 
-    def renew(self, name: str) -> None:
-        """Replace a machine by a fresh one; it ends with this process until `release` is called on it."""
-        machine = self.machine(name)
+    def _bring_up(self, machines: list[Machine], fresh: list[Machine], made: image.Image, *, sync: bool) -> None:
+        """Start those of the machines that are to be fresh, wait for all; if one fails, the fresh ones are stopped."""
+        try:
+            self._start(fresh, made, accel.choose(made, self.cache))
+            for _ in _each(machines, Machine.wait):
+                pass
+            self.say(f"ready: {', '.join(machine.host.name for machine in machines)}")
+            if sync:
+                self._sync(machines)
+        except BaseException:
+            for machine in fresh:
+                machine.stop()
+            raise
+
+    def renew(self, names: Iterable[str]) -> None:
+        """Replace machines by fresh ones; they end with this process until `release` is called on them."""
+        machines = [self.machine(name) for name in names]
         with self.locked():
-            made = machine.image(self.cache) or image.ensure(self.cache, self.say)
-            machine.stop()
-            self._start([machine], made, accel.choose(made, self.cache))
-            machine.wait()
-            self._sync([machine])
+            made = machines[0].image(self.cache) or image.ensure(self.cache, self.say)
+            for machine in machines:
+                machine.stop()
+            self._bring_up(machines, machines, made, sync=True)
 
     def _check_images(self, made: image.Image, running: list[Machine]) -> None:
         for machine in running:

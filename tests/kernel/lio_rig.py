@@ -57,6 +57,7 @@ def ground(directory: Path) -> Iterator[None]:
     """A volume group on the spare disk, a small one on a loop device, two initiators; nothing of it is left."""
     # Root needs no second process.
     privileged.sys_admin.set_client_mode(False)
+    run("systemctl", "start", "iscsid")
     image = directory / "second-disk"
     with image.open("wb") as file:
         file.truncate(64 << 20)

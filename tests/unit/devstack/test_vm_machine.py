@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.vm import accel, environment, hosts, shell
+from devstack.vm import accel, environment, hosts, shell, tsc
 from devstack.vm.hosts import HOSTS, VmError
 from devstack.vm.image import Image
 from devstack.vm.machine import Machine
@@ -146,3 +146,24 @@ def test_an_environment_is_worked_on_by_one_at_a_time(tmp_path: Path, monkeypatc
 def test_sync_says_that_nothing_runs(tmp_path: Path) -> None:
     with pytest.raises(VmError, match="no machine runs"):
         environment.Environment(tmp_path, tmp_path, lambda _: None).sync()
+
+
+def test_an_emulated_kernel_is_told_the_speed_of_its_counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tsc, "kilohertz", lambda: 2_596_000)
+    (emulated,) = options(command(COMPUTE1, tmp_path, accel.TCG), "-append")
+    assert emulated.endswith(" tsc=reliable tsc_early_khz=2596000")
+    (virtual,) = options(command(COMPUTE1, tmp_path, accel.KVM), "-append")
+    assert "tsc" not in virtual
+    monkeypatch.setattr(tsc, "kilohertz", lambda: None)
+    (other,) = options(command(COMPUTE1, tmp_path, accel.TCG), "-append")
+    assert "tsc" not in other
+
+
+def test_the_counters_speed_is_measured() -> None:
+    first = tsc.kilohertz()
+    tsc.kilohertz.cache_clear()
+    again = tsc.kilohertz()
+    assert first is not None
+    assert again is not None
+    assert 500_000 < first < 10_000_000
+    assert abs(first - again) < first / 100

@@ -72,6 +72,8 @@ def test_portals_are_written_in_one_way_and_once(half: Half) -> None:
         ("iqn.2010-10.org.open_stack:", "10.0.0.4:3260", [], "target_prefix"),
         ("openstack:", "10.0.0.4:3260", [], "target_prefix"),
         (PREFIX, "storage.example:3260", [], "not a portal"),
+        (PREFIX, "0.0.0.0:3260", [], "must name addresses"),
+        (PREFIX, "10.0.0.4:3260", ["[::]:3260"], "must name addresses"),
         (PREFIX, "10.0.0.4:3260", [f"10.0.0.{number}:3260" for number in range(20, 30)], "secondary"),
     ],
 )
