@@ -106,6 +106,7 @@ connection_uri = qemu:///system
 iscsi_initiator = $(if [[ ${SET[backend]} == kernel ]]; then echo host; else echo qemu; fi)
 virt_type = $(if is_emulated; then echo qemu; else echo auto; fi)
 volume_use_multipath = $(if [[ ${SET[multipath]} == yes ]]; then echo true; else echo false; fi)
+volume_replacement_timeout = $REPLACEMENT_SECONDS
 END
     } | put "$ETC/nova.conf" 0640 root:nlite
 }

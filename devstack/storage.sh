@@ -4,10 +4,11 @@
 LVM_CONFIG=/etc/lvm/lvm.conf
 UDEV_RULES=/etc/udev/rules.d/61-nlite-volumes.rules
 MULTIPATH_CONFIG=/etc/multipath/conf.d/nlite.conf
-ISCSID_CONFIG=/etc/iscsi/iscsid.conf
 TGT_DROP_IN=/etc/systemd/system/tgt.service.d/nlite.conf
 IQN_PREFIX=iqn.2010-10.org.openstack:volume-
-# A host without a second path waits for the storage to come back (a controller's reboot) before guests see errors.
+# A host without a second path waits so long for the storage to come back (a controller's reboot) before guests see
+# errors.
+# shellcheck disable=SC2034  # used in hosts.sh
 REPLACEMENT_SECONDS=900
 
 # prepare_volume_group: make it of --disk, or take the one that is there.
@@ -100,22 +101,8 @@ END
 }
 
 prepare_initiator() {
-    [[ -f $ISCSID_CONFIG ]] || die "$ISCSID_CONFIG is missing: install open-iscsi again"
-    if [[ ${SET[multipath]} == yes ]]; then
-        restore_iscsid_config
-    elif ! grep -q '^# nlite: begin' "$ISCSID_CONFIG"; then
-        {
-            sed 's/^node\.session\.timeo\.replacement_timeout/#nlite# &/' "$ISCSID_CONFIG"
-            printf '%s\n' "# nlite: begin, $OURS" \
-                "node.session.timeo.replacement_timeout = $REPLACEMENT_SECONDS" "# nlite: end"
-        } | put "$ISCSID_CONFIG"
-    fi
     ensure_initiator_name
     bring_up "iscsid.socket iscsid.service open-iscsi.service" ""
-}
-
-restore_iscsid_config() {
-    sed -i '/^# nlite: begin/,/^# nlite: end/d; s/^#nlite# //' "$ISCSID_CONFIG"
 }
 
 ensure_initiator_name() {

@@ -130,7 +130,6 @@ restore_host_config() {
         /etc/modules-load.d/nlite.conf
     rmdir "$(dirname "$EPMD_DROP_IN")" "$(dirname "$TGT_DROP_IN")" "$(dirname "$LIBVIRTD_DROP_IN")" 2>/dev/null || true # somebody else's files are in it
     [[ ! -f $LVM_CONFIG ]] || sed -i '/^\tglobal_filter = .*# nlite$/d' "$LVM_CONFIG"
-    [[ ! -f $ISCSID_CONFIG ]] || restore_iscsid_config
     if [[ -f $RABBIT_ENVIRONMENT ]]; then
         sed -i '/^# nlite: begin/,/^# nlite: end/d' "$RABBIT_ENVIRONMENT"
     fi

@@ -48,8 +48,8 @@ class Host:
 
 HOSTS = (
     Host("controller", 10, 3072, more=(110,), disks=(10, 5)),
-    Host("compute1", 21, 2048),
-    Host("compute2", 22, 2048),
+    Host("compute1", 21, 2048, disks=(10,)),
+    Host("compute2", 22, 2048, disks=(10,)),
 )
 NAMES = tuple(host.name for host in HOSTS)
 

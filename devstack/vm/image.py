@@ -180,10 +180,13 @@ def _build(image: Image, cache: Path, root: Path) -> None:
     try:
         output = work / "image"
         output.mkdir()
+        if os.geteuid() != 0:
+            output.chmod(0o777)  # the root of the user namespace is another user outside
         with (cache / "build.log").open("wb") as log:
             for argv in commands(root, work / "tree", output, cache):
                 _run(argv, log)
         (output / "image.json").write_text(json.dumps({"suite": SUITE, "built": time.time()}) + "\n")
+        output.chmod(0o755)
         _clear(work / "tree")
         output.rename(image.directory)
     finally:
@@ -237,7 +240,9 @@ def _clear(tree: Path) -> None:
     if os.geteuid() == 0:
         shutil.rmtree(tree, ignore_errors=True)
     else:
-        subprocess.run(["mmdebstrap", "--unshare-helper", "rm", "-rf", str(tree)], check=False, timeout=120)
+        # All that is in it; the directory itself lies in one of ours, and we may remove it.
+        empty = ["mmdebstrap", "--unshare-helper", "find", str(tree), "-mindepth", "1", "-delete"]
+        subprocess.run(empty, capture_output=True, check=False, timeout=120)
 
 
 if __name__ == "__main__":

@@ -31,4 +31,5 @@ def kilohertz() -> int | None:
     begun, first = time.monotonic_ns(), counter()
     time.sleep(MEASURE_SECONDS)
     ended, last = time.monotonic_ns(), counter()
-    return round((last - first) * 1_000_000 / (ended - begun))
+    ticks: int = last - first
+    return round(ticks * 1_000_000 / (ended - begun))
