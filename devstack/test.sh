@@ -3,7 +3,7 @@
 #
 #   test.sh [all|unit|functional|integration|vm|pep8|mypy|prepare] [PYTEST ARGUMENT...]
 #
-# `prepare` installs what a full run needs, makes the Python environment, and stops there.
+# `prepare` installs what a full run and `vm` need, makes the Python environment, and stops there.
 # `all` (the default) is pep8, mypy and one pytest run over unit, functional and integration; the last line is pytest's
 # own summary. `vm` boots virtual machines for the kernel path and is a run of its own.
 set -euo pipefail
@@ -59,7 +59,8 @@ main() {
     vm) ensure_packages build vm ;;
     integration | all | prepare)
         ((EUID == 0)) || die "root is needed for $what (private libvirtd): sudo $0 $what; without root: $0 unit"
-        ensure_packages build run mariadb
+        # shellcheck disable=SC2046
+        ensure_packages build run mariadb $([[ $what != prepare ]] || echo vm)
         ensure_apt_lists
         ;;
     *) usage >&2 && die "unknown: $what" ;;
