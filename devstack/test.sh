@@ -54,13 +54,13 @@ main() {
     cd "$NLITE_ROOT"
     case $what in
     -h | --help) usage && exit 0 ;;
-    unit | pep8 | mypy) ensure_packages build ;;
+    unit | pep8 | mypy) ensure_packages build test ;;
     functional) ensure_packages build mariadb ;;
     vm) ensure_packages build vm ;;
     integration | all | prepare)
         ((EUID == 0)) || die "root is needed for $what (private libvirtd): sudo $0 $what; without root: $0 unit"
         # shellcheck disable=SC2046
-        ensure_packages build run mariadb $([[ $what != prepare ]] || echo vm)
+        ensure_packages build test run mariadb $([[ $what != prepare ]] || echo vm)
         ensure_apt_lists
         ;;
     *) usage >&2 && die "unknown: $what" ;;
