@@ -15,7 +15,7 @@ LIMIT = 1200
 RESULT = "/run/kernel-tests.xml"
 # Three shares of about the same size; each wants a machine of its own.
 INITIATOR = ("tests/kernel/test_os_brick.py", "tests/kernel/test_block_disk.py")
-TARGET = ("tests/kernel/test_lio.py", "tests/kernel/test_lio_trouble.py")
+TARGET = ("tests/kernel/test_lio.py", "tests/kernel/test_lio_trouble.py", "tests/kernel/test_without_root.py")
 PARTS = {
     "controller": " ".join(["tests/kernel", *(f"--ignore={path}" for path in INITIATOR + TARGET)]),
     "compute1": " ".join(INITIATOR),
