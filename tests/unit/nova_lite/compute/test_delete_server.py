@@ -1,0 +1,103 @@
+"""Deleting a server: every attachment ends, in order, also where Cinder, the host or the bus is down."""
+
+from __future__ import annotations
+
+import pytest
+
+from lite_common import context, errors
+from nova_lite import errors as nova_errors
+from nova_lite import states
+from tests.unit.nova_lite.compute.conftest import Cloud
+
+BUS_DOWN = errors.Unavailable("RabbitMQ did not take the message")
+
+
+def test_delete_ends_every_attachment_in_order(cloud: Cloud) -> None:
+    server, keep, drop, old = cloud.boot().uuid, *(cloud.twin.add_volume() for _ in range(3))
+    cloud.volumes.attach_volume(cloud.ctx, server, keep)
+    cloud.volumes.attach_volume(cloud.ctx, server, drop, delete_on_termination=True)
+    cloud.legacy()
+    cloud.volumes.attach_volume(cloud.ctx, server, old)
+    cloud.twin.calls.clear()
+    cloud.api.delete_server(cloud.ctx, server)
+    assert cloud.twin.calls == [
+        "DELETE attachments",
+        "DELETE attachments",
+        "DELETE volumes",
+        "os-terminate_connection",
+        "os-detach",
+    ]
+    assert drop not in cloud.twin.volumes
+    assert cloud.twin.status(keep) == cloud.twin.status(old) == "available"
+    gone = cloud.server(server)
+    assert (gone.deleted, gone.vm_state, gone.task_state) == (gone.id, states.DELETED, None)
+    assert gone.terminated_at is not None
+    assert cloud.devices(server) == []
+    assert cloud.connector.connected == frozenset()
+    assert cloud.virt.list_servers() == frozenset()
+    with pytest.raises(nova_errors.ServerNotFound):
+        cloud.api.delete_server(cloud.ctx, server)
+
+
+def test_delete_goes_on_where_cinder_refuses(cloud: Cloud) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.twin.faults["DELETE attachments"] = [errors.BackendError("500")]
+    cloud.api.delete_server(cloud.ctx, server)
+    assert cloud.server(server).deleted
+    assert cloud.devices(server) == []
+
+
+def test_delete_while_cinder_is_down_is_finished_later(cloud: Cloud) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.twin.faults["DELETE attachments"] = [errors.Unavailable("down")]
+    cloud.api.delete_server(cloud.ctx, server)
+    assert cloud.server(server).task_state == states.DELETING
+    assert len(cloud.devices(server)) == 1
+    cloud.api.delete_server(cloud.ctx, server)
+    assert not cloud.server(server).deleted
+    cloud.rpc.manager.terminate_server(cloud.ctx, server)
+    assert cloud.server(server).deleted
+    assert cloud.twin.status(volume) == "available"
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_delete_while_the_host_is_down(cloud: Cloud, legacy: bool) -> None:
+    if legacy:
+        cloud.legacy()
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.silence()
+    cloud.api.delete_server(cloud.ctx, server)
+    assert cloud.server(server).deleted
+    assert cloud.devices(server) == []
+    assert cloud.twin.status(volume) == "available"
+    assert cloud.twin.attachments == {}
+
+
+def test_delete_while_the_bus_is_down_is_taken_back(cloud: Cloud) -> None:
+    server = cloud.boot().uuid
+    cloud.rpc.casts_fail = BUS_DOWN
+    with pytest.raises(errors.Unavailable):
+        cloud.api.delete_server(cloud.ctx, server)
+    assert cloud.server(server).task_state is None
+
+
+def test_delete_of_a_locked_and_of_another_projects_server(cloud: Cloud) -> None:
+    server = cloud.boot().uuid
+    cloud.set_server(server, locked=True)
+    with pytest.raises(nova_errors.ServerLocked):
+        cloud.api.delete_server(cloud.ctx, server)
+    stranger = context.RequestContext(user_id="eve", project_id="other", roles=["member"])
+    with pytest.raises(nova_errors.ServerNotFound):
+        cloud.api.delete_server(stranger, server)
+
+
+def test_build_that_is_overtaken_by_a_delete(cloud: Cloud) -> None:
+    cloud.rpc.queue = []
+    server = cloud.boot().uuid
+    cloud.api.delete_server(cloud.ctx, server)
+    cloud.rpc.deliver()
+    assert cloud.server(server).deleted
+    assert cloud.virt.list_servers() == frozenset()
