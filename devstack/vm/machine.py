@@ -31,7 +31,7 @@ START_SECONDS = 20.0
 CONSOLE_LINES = 25
 # No mitigations and no randomization: nobody attacks these machines, and both cost much under emulation.
 CMDLINE = (
-    "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off nokaslr nowatchdog audit=0 "
+    "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off nokaslr norandmaps nowatchdog audit=0 "
     "random.trust_cpu=on raid=noautodetect systemd.show_status=0 quiet"
 )
 
