@@ -8,6 +8,7 @@ MARIADB_CONFIG=/etc/mysql/mariadb.conf.d/90-nlite.cnf
 RABBIT_CONFIG=/etc/rabbitmq/conf.d/50-nlite.conf
 RABBIT_DEFINITIONS=/etc/rabbitmq/nlite-definitions.json
 RABBIT_ENVIRONMENT=/etc/rabbitmq/rabbitmq-env.conf
+RABBIT_DROP_IN=/etc/systemd/system/rabbitmq-server.service.d/nlite.conf
 EPMD_DROP_IN=/etc/systemd/system/epmd.socket.d/nlite.conf
 OURS="written by nlite's stack.sh, removed by unstack.sh"
 
@@ -190,6 +191,13 @@ keep_rabbitmq_private() {
             save_settings
         fi
     fi
+    # Debian's unit does not say so, and at a shutdown `rabbitmqctl stop` then looks in vain for the port mapper.
+    install -d "$(dirname "$RABBIT_DROP_IN")"
+    put "$RABBIT_DROP_IN" 0644 <<END
+# $OURS
+[Unit]
+After=epmd.service
+END
     install -d "$(dirname "$EPMD_DROP_IN")"
     put "$EPMD_DROP_IN" 0644 <<END
 # $OURS

@@ -125,6 +125,10 @@ prepare_target() {
             limited 60 "systemctl stop tgt" systemctl --quiet disable --now tgt
             note "tgtd, which served nothing, is stopped: LIO has its port"
         fi
+        # As its package does: after a boot the saved targets are there before MariaDB, RabbitMQ and cinder-lite-volume
+        # are.  Not started now: it would begin with removing all targets that nobody has saved.
+        systemctl --quiet is-enabled rtslib-fb-targetctl ||
+            limited 60 "systemctl enable rtslib-fb-targetctl" systemctl --quiet enable rtslib-fb-targetctl
         return
     fi
     local address portals=''

@@ -126,9 +126,13 @@ remove_queues() {
 }
 
 restore_host_config() {
-    rm -f "$MARIADB_CONFIG" "$RABBIT_CONFIG" "$EPMD_DROP_IN" "$TGT_DROP_IN" "$LIBVIRTD_DROP_IN" "$UDEV_RULES" "$MULTIPATH_CONFIG" \
+    rm -f "$MARIADB_CONFIG" "$RABBIT_CONFIG" "$RABBIT_DROP_IN" "$EPMD_DROP_IN" "$TGT_DROP_IN" "$LIBVIRTD_DROP_IN" \
+        "$UDEV_RULES" "$MULTIPATH_CONFIG" \
         /etc/modules-load.d/nlite.conf
-    rmdir "$(dirname "$EPMD_DROP_IN")" "$(dirname "$TGT_DROP_IN")" "$(dirname "$LIBVIRTD_DROP_IN")" 2>/dev/null || true # somebody else's files are in it
+    local drop_in
+    for drop_in in "$RABBIT_DROP_IN" "$EPMD_DROP_IN" "$TGT_DROP_IN" "$LIBVIRTD_DROP_IN"; do
+        rmdir "$(dirname "$drop_in")" 2>/dev/null || true # somebody else's files are in it
+    done
     [[ ! -f $LVM_CONFIG ]] || sed -i '/^\tglobal_filter = .*# nlite$/d' "$LVM_CONFIG"
     if [[ -f $RABBIT_ENVIRONMENT ]]; then
         sed -i '/^# nlite: begin/,/^# nlite: end/d' "$RABBIT_ENVIRONMENT"

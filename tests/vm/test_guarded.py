@@ -66,7 +66,7 @@ def _sides(site: Site) -> dict[str, object]:
         "target": site.targets(),
         "sessions": site.lab.run(HOST, "iscsiadm -m session").stdout,
         "domain": site.lab.run(HOST, f"virsh dumpxml {site.guests[HOST]}").stdout,
-        "process": site.lab.run(HOST, "pgrep -f guest=instance-").stdout,
+        "process": site.lab.run(HOST, "pgrep -x qemu-system-x86").stdout,
     }
 
 
@@ -82,7 +82,7 @@ def test_a_restart_of_a_daemon_changes_nothing(site: Site, volume: str, host: st
 
 
 def test_a_boot_of_the_controller_restores_the_targets_and_the_guest_goes_on(site: Site, volume: str) -> None:
-    process = site.lab.run(HOST, "pgrep -f guest=instance-").stdout
+    process = site.lab.run(HOST, "pgrep -x qemu-system-x86").stdout
     before = site.targets()
     site.lab.reboot(CONTROLLER)
     site.forward()
@@ -91,5 +91,5 @@ def test_a_boot_of_the_controller_restores_the_targets_and_the_guest_goes_on(sit
     wait_for(lambda: volume in site.sessions(HOST), 60, "the session is there")
     site.guest(HOST, "write", volume, str(MIB), "after-the-boot", timeout=240)
     assert site.guest(HOST, "read", volume, str(MIB)) == site.lv_sha256(LIO, volume, MIB)
-    assert site.lab.run(HOST, "pgrep -f guest=instance-").stdout == process
+    assert site.lab.run(HOST, "pgrep -x qemu-system-x86").stdout == process
     assert site.volume(volume)["status"] == "in-use"
