@@ -3,9 +3,9 @@
 #
 #   test.sh [all|unit|functional|integration|vm|pep8|mypy|prepare] [PYTEST ARGUMENT...]
 #
-# `prepare` installs what a full run and `vm` need, makes the Python environment, and stops there.
-# `all` (the default) is pep8, mypy and one pytest run over unit, functional and integration; the last line is pytest's
-# own summary. `vm` boots virtual machines for the kernel path and is a run of its own.
+# `prepare` installs what a full run needs, makes the Python environment, and stops there.
+# `all` (the default) is pep8, mypy and one pytest run over unit, functional, integration and vm, which boots virtual
+# machines for the kernel path; the last line is pytest's own summary.
 set -euo pipefail
 # shellcheck source=devstack/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -60,7 +60,7 @@ main() {
     integration | all | prepare)
         ((EUID == 0)) || die "root is needed for $what (private libvirtd): sudo $0 $what; without root: $0 unit"
         # shellcheck disable=SC2046
-        ensure_packages build test run mariadb $([[ $what != prepare ]] || echo vm)
+        ensure_packages build test run mariadb $([[ $what == integration ]] || echo vm)
         ensure_apt_lists
         ;;
     *) usage >&2 && die "unknown: $what" ;;
@@ -76,7 +76,7 @@ main() {
         step "pep8" && tox_run pep8 || code=1
         step "mypy" && tox_run mypy || code=1
         ((code == 0)) || printf '%serror:%s pep8 or mypy failed (see above)\n' "$RED" "$PLAIN"
-        step "tests" && run_pytest tests/unit tests/functional tests/integration "$@" || code=$?
+        step "tests" && run_pytest tests/unit tests/functional tests/integration tests/vm "$@" || code=$?
         exit "$code"
         ;;
     *) tox_run "$what" ;;

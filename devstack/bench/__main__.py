@@ -1,4 +1,4 @@
-"""Run the benchmark: `python -m devstack.bench [--quick] [--only control|userspace] [--json FILE]`."""
+"""Run the benchmark: `python -m devstack.bench [--quick] [--only control|userspace] [--vm] [--json FILE]`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from devstack.bench import cases, report
+from devstack.bench import cases, report, vm
 from devstack.bench.client import Client
 from devstack.system import System
 
@@ -49,6 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, and no server with 1000 volumes")
     parser.add_argument("--only", choices=("control", "userspace"), help="one half of the benchmark")
+    parser.add_argument("--vm", action="store_true", help="the kernel path, in a virtual machine, and nothing else")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where to write the results")
     parser.add_argument("--keep", type=Path, help="work in this directory and leave it, logs and all")
     asked = parser.parse_args()
@@ -58,9 +59,11 @@ def main() -> int:
     }
     with tempfile.TemporaryDirectory(prefix="nlite-bench-") as scratch:
         directory = asked.keep or Path(scratch)
-        if asked.only != "userspace":
+        if asked.vm:
+            results |= vm.measure(5 if asked.quick else 15, lambda text: print(text, file=sys.stderr, flush=True))
+        elif asked.only != "userspace":
             results |= control_plane(directory / "control", asked.quick)
-        if asked.only != "control":
+        if not asked.vm and asked.only != "control":
             from devstack.bench import userspace
 
             results["userspace"] = userspace.measure(directory / "userspace", 5 if asked.quick else 15)

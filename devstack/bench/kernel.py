@@ -4,7 +4,8 @@
 
 The floor calls rtslib, iscsiadm and libvirt and nothing else: it makes target, portal, ACL and CHAP and saves them,
 makes the node record, logs in, waits for the device and plugs it in; and all of it back. Runs as root; prints the
-figures, the share of each step of the real path, and writes both as JSON.
+figures, the share of each step of the real path, and writes both as JSON. `bench.sh --vm` makes a machine and runs
+it there.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 import subprocess
 import sys
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ import libvirt
 import requests
 import rtslib_fb
 
-from devstack.bench import floor
+from devstack.bench import floor, report
 from devstack.bench.client import Client
 from devstack.guest import console
 
@@ -33,7 +36,7 @@ PORT = 3260
 CHAP = ("floorfloorfloor", "floorfloorfloo1")
 COMMAND_SECONDS = 60
 UNITS = ("nova-lite-api", "nova-lite-compute", "cinder-lite-api", "cinder-lite-scheduler", "cinder-lite-volume")
-_STEP = re.compile(r"step=(\w+) outcome=ok ms=([\d.]+)")
+_STEP = re.compile(r"\b(?P<request>req-[0-9a-f-]{36}) .*\bstep=(?P<name>\w+) outcome=ok ms=(?P<ms>[\d.]+)")
 
 
 def run(*words: str) -> str:
@@ -132,15 +135,28 @@ def _initiator() -> str:
     return str(re.findall(r"^InitiatorName=(\S+)", text, re.MULTILINE)[0])
 
 
-def shares(since: float, volume: str) -> dict[str, float]:
-    """Mean milliseconds of each step of the real path, as the daemons logged it."""
+def shares(since: float, volume: str) -> dict[str, dict[str, float]]:
+    """Mean milliseconds of each step of the real attach and of the real detach, as the daemons logged them.
+
+    The first of each is not counted, as in `floor.compare`.
+    """
     units = [word for unit in UNITS for word in ("-u", unit)]
     told = run("journalctl", "--no-pager", "-o", "cat", "--since", f"@{since:.0f}", *units)
-    times: dict[str, list[float]] = defaultdict(list)
-    for line in told.splitlines():
-        if volume in line and (found := _STEP.search(line)):
-            times[found.group(1)].append(float(found.group(2)))
-    return {name: round(sum(values) / len(values), 1) for name, values in times.items()}
+    return step_means(line for line in told.splitlines() if volume in line)
+
+
+def step_means(lines: Iterable[str]) -> dict[str, dict[str, float]]:
+    """Mean milliseconds of each step by what its request was for; a request's log lines share its id."""
+    requests_: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for line in lines:
+        if found := _STEP.search(line):
+            requests_[found["request"]][found["name"]] += float(found["ms"])
+    means = {}
+    for half, sign in (("attach", "attach_to_guest"), ("detach", "detach_from_guest")):
+        of_half = [steps for steps in requests_.values() if sign in steps][1:]
+        names = dict.fromkeys(name for steps in of_half for name in steps)
+        means[half] = {name: round(statistics.mean(one.get(name, 0.0) for one in of_half), 1) for name in names}
+    return means
 
 
 def measure(address: str, group: str, cycles: int) -> dict[str, Any]:
@@ -170,13 +186,9 @@ def main() -> int:
     parser.add_argument("--group", default="nlite-volumes", help="volume group for the floor's logical volume")
     parser.add_argument("--json", type=Path, default=Path("bench-kernel.json"))
     asked = parser.parse_args()
-    results = measure(asked.address, asked.group, asked.cycles)
-    asked.json.write_text(json.dumps({"kernel": results}, indent=2) + "\n")
-    for half in ("attach", "detach"):
-        real, bare = results["real_ms"][half]["p50"], results["floor_ms"][half]["p50"]
-        print(f"kernel {half}: {real:g} ms, floor {bare:g} ms, ratio {results[half + '_ratio']:g} (limit 1.25)")
-    for name, mean in sorted(results["steps_ms"].items(), key=lambda item: -item[1]):
-        print(f"    {mean:>8.1f} ms  {name}")
+    results = {"kernel": measure(asked.address, asked.group, asked.cycles)}
+    asked.json.write_text(json.dumps(results, indent=2) + "\n")
+    print(report.table(results))
     return 0
 
 

@@ -44,6 +44,8 @@ LIMITS: dict[str, tuple[float, bool]] = {
     "all five ready, s": (5, False),
     "userspace attach / floor": (1.25, False),
     "userspace detach / floor": (1.25, False),
+    "kernel attach / floor": (1.25, False),
+    "kernel detach / floor": (1.25, False),
 }
 
 
@@ -71,13 +73,14 @@ def _figures(results: dict[str, Any]) -> Iterator[tuple[str, float]]:
     if "at_rest" in results:
         yield "memory of the daemons (PSS), MiB", results["at_rest"]["pss_mib"]
         yield "all five ready, s", results["at_rest"]["ready_s"]
-    if "userspace" in results:
-        yield "userspace attach / floor", results["userspace"]["attach_ratio"]
-        yield "userspace detach / floor", results["userspace"]["detach_ratio"]
+    for path in ("userspace", "kernel"):
+        if path in results:
+            yield f"{path} attach / floor", results[path]["attach_ratio"]
+            yield f"{path} detach / floor", results[path]["detach_ratio"]
 
 
 def table(results: dict[str, Any]) -> str:
-    """The table: figure, here, limit, met or not, the original, how many times better."""
+    """The table: figure, here, limit, met or not, the original, how many times better; then the kernel path's steps."""
     lines = [f"{'figure':<42}{'here':>10}{'limit':>10}  {'':<6}{'original':>9}{'ratio':>8}"]
     for name, value in figures(results).items():
         limit, more = LIMITS.get(name, (None, False))
@@ -85,7 +88,19 @@ def table(results: dict[str, Any]) -> str:
         met = "" if limit is None else "ok" if (value >= limit if more else value <= limit) else "MISSED"
         ratio = "" if not original or not value else f"{(value / original if more else original / value):.1f}x"
         lines.append(f"{name:<42}{value:>10g}{_blank(limit):>10}  {met:<6}{_blank(original):>9}{ratio:>8}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_kernel_steps(results)])
+
+
+def _kernel_steps(results: dict[str, Any]) -> Iterator[str]:
+    """What each step took, beside the whole and the bare operations; a step that waits for another holds its time."""
+    if "kernel" not in results:
+        return
+    kernel = results["kernel"]
+    for half in ("attach", "detach"):
+        real, bare = (kernel[side][half]["p50"] for side in ("real_ms", "floor_ms"))
+        yield f"\nkernel {half}: {real:g} ms, bare {bare:g} ms (medians); of it, in milliseconds and shares:"
+        for name, mean in sorted(kernel["steps_ms"][half].items(), key=lambda item: -item[1]):
+            yield f"    {name:<28}{mean:>10.1f}{mean / real:>8.0%}"
 
 
 def _blank(value: float | None) -> str:
