@@ -81,17 +81,29 @@ class Client:
         begun = time.perf_counter()
         self.post_attach(server, volume)
         answered = time.perf_counter()
-        self._until(lambda: self.status(volume), "in-use")
-        self._until(lambda: volume in self.listed(server), True)
+        self.await_attached(server, volume)
         return Times(answered - begun, time.perf_counter() - begun)
 
     def detach(self, server: str, volume: str) -> Times:
         """Detach and wait until the volume is available."""
         begun = time.perf_counter()
-        self.call("compute", "DELETE", f"/servers/{server}/os-volume_attachments/{volume}")
+        self.post_detach(server, volume)
         answered = time.perf_counter()
-        self._until(lambda: self.status(volume), "available")
+        self.await_detached(volume)
         return Times(answered - begun, time.perf_counter() - begun)
+
+    def post_detach(self, server: str, volume: str) -> None:
+        """Ask for the end of the attachment and do not wait for it."""
+        self.call("compute", "DELETE", f"/servers/{server}/os-volume_attachments/{volume}")
+
+    def await_attached(self, server: str, volume: str) -> None:
+        """Return once the volume is in use and listed."""
+        self._until(lambda: self.status(volume), "in-use")
+        self._until(lambda: volume in self.listed(server), True)
+
+    def await_detached(self, volume: str) -> None:
+        """Return once the volume is available."""
+        self._until(lambda: self.status(volume), "available")
 
     def _until(self, look: Callable[[], Any], wanted: Any) -> None:
         end = time.perf_counter() + LIMIT

@@ -11,6 +11,7 @@ it there.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 import statistics
@@ -19,7 +20,7 @@ import sys
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,40 +57,71 @@ class KernelFloor:
         self._volume = f"{group}/floor-{self._serial}"
         self._address = address
         self._link = Path(f"/dev/disk/by-path/ip-{address}:{PORT}-iscsi-{self._iqn}-lun-0")
-        run("lvcreate", "--yes", "-L", "1g", "-n", f"floor-{self._serial}", group)
+        run("lvcreate", "--yes", *_size(group), "-n", f"floor-{self._serial}", group)
         self._connection = libvirt.open("qemu:///system")
         self._root: Any = None
+        self._times: dict[str, list[float]] = defaultdict(list)
 
     def close(self) -> None:
         """Remove the volume."""
         self._connection.close()
         run("lvremove", "-f", self._volume)
 
-    def attach(self, server: str) -> str:
+    @property
+    def steps_ms(self) -> dict[str, float]:
+        """Mean milliseconds of each operation, the first time not counted."""
+        return {name: round(statistics.mean(times[1:]) * 1e3, 1) for name, times in self._times.items() if times[1:]}
+
+    @contextlib.contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self._times[name].append(time.perf_counter() - begun)
+
+    @property
+    def serial(self) -> str:
+        """See Floor."""
+        return self._serial
+
+    def attach(self, server: str) -> None:
         """Target, login, device, disk."""
-        self._export()
+        with self._timed("export"):
+            self._export()
+        with self._timed("log in"):
+            self._log_in()
+        with self._timed("plug in"):
+            self._domain(server).attachDeviceFlags(self._xml(), self._both())
+
+    def _log_in(self) -> None:
         node = ("iscsiadm", "-m", "node", "-T", self._iqn, "-p", f"{self._address}:{PORT}")
         run(*node, "-o", "new")
         for name, value in zip(("authmethod", "username", "password"), ("CHAP", *CHAP), strict=True):
             run(*node, "-o", "update", "-n", f"node.session.auth.{name}", "-v", value)
         run(*node, "--login")
         self._await(self._link.exists)
-        self._domain(server).attachDeviceFlags(self._xml(), self._both())
-        return self._serial
 
     def detach(self, server: str) -> None:
         """Out of the guest, live and stored."""
         domain = self._domain(server)
-        domain.detachDeviceFlags(self._xml(), self._both())
-        self._await(lambda: self._serial not in domain.XMLDesc(0))
+        with self._timed("plug out"):
+            domain.detachDeviceFlags(self._xml(), self._both())
+            self._await(lambda: self._serial not in domain.XMLDesc(0))
 
     def take_back(self) -> None:
         """Flush, log out, forget the node, remove the target."""
+        with self._timed("log out"):
+            self._log_out()
+        with self._timed("unexport"):
+            self._unexport()
+
+    def _log_out(self) -> None:
         node = ("iscsiadm", "-m", "node", "-T", self._iqn, "-p", f"{self._address}:{PORT}")
         run("blockdev", "--flushbufs", str(self._link))
         run(*node, "--logout")
         run(*node, "-o", "delete")
         self._await(lambda: not self._link.exists())
+
+    def _unexport(self) -> None:
         rtslib_fb.Target(rtslib_fb.FabricModule("iscsi"), self._iqn, mode="lookup").delete()
         rtslib_fb.BlockStorageObject(self._serial).delete()
         self._root.save_to_file()
@@ -130,6 +162,12 @@ class KernelFloor:
             time.sleep(0.01)
 
 
+def _size(group: str) -> tuple[str, ...]:
+    """Arguments for a volume of the kind that the driver makes there: thin where the group has a pool."""
+    pools = run("lvs", "--noheadings", "-o", "lv_name", "-S", "segtype=thin-pool", group).split()
+    return ("-V", "1g", "--thinpool", pools[0]) if pools else ("-L", "1g")
+
+
 def _initiator() -> str:
     text = Path("/etc/iscsi/initiatorname.iscsi").read_text()
     return str(re.findall(r"^InitiatorName=(\S+)", text, re.MULTILINE)[0])
@@ -164,14 +202,14 @@ def measure(address: str, group: str, cycles: int) -> dict[str, Any]:
     compute, volume_url = f"http://{address}:8774/v2.1", f"http://{address}:8776/v3"
     images = requests.get(f"http://{address}:8774/image/v2/images", timeout=30).json()["images"]
     client = Client(compute, volume_url, str(images[0]["id"]))
-    server, volume = client.make_server("bench"), client.make_volume("bench")
     bare = KernelFloor(group, address)
+    server, volume = client.make_server("bench"), client.make_volume("bench")
     try:
         guest = console.Console(STATE / "consoles" / f"{server}.sock")
         guest.wait_ready(600)
         begun = time.time()
         results = floor.compare(client, bare, guest, server, volume, cycles)
-        return results | {"steps_ms": shares(begun, volume)}
+        return results | {"steps_ms": shares(begun, volume), "floor_steps_ms": bare.steps_ms}
     finally:
         client.call("compute", "DELETE", f"/servers/{server}")
         client.call("volume", "DELETE", f"/volumes/{volume}")

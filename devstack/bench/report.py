@@ -101,6 +101,8 @@ def _kernel_steps(results: dict[str, Any]) -> Iterator[str]:
         yield f"\nkernel {half}: {real:g} ms, bare {bare:g} ms (medians); of it, in milliseconds and shares:"
         for name, mean in sorted(kernel["steps_ms"][half].items(), key=lambda item: -item[1]):
             yield f"    {name:<28}{mean:>10.1f}{mean / real:>8.0%}"
+    bare = ", ".join(f"{name} {mean:g}" for name, mean in kernel["floor_steps_ms"].items())
+    yield f"\nthe bare operations, in milliseconds: {bare}"
 
 
 def _blank(value: float | None) -> str:

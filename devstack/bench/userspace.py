@@ -67,12 +67,16 @@ class _Floor:
         """Let go of libvirt."""
         self._virt.close()
 
-    def attach(self, server: str) -> str:
+    @property
+    def serial(self) -> str:
+        """See Floor."""
+        return self._volume
+
+    def attach(self, server: str) -> None:
         """Export, check the portal, plug in."""
         self._disk = driver.VolumeDisk(self._volume, "/dev/vdc", self._export())
         self._connector.connect_volume(self._disk.connection_info)
         self._virt.attach_volume(server, self._disk)
-        return self._volume
 
     def detach(self, server: str) -> None:
         """Plug out."""

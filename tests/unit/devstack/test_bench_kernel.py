@@ -33,6 +33,7 @@ def test_the_table_has_the_ratios_and_the_share_of_each_step() -> None:
             "floor_ms": {"attach": {"p50": 100.0}, "detach": {"p50": 90.0}},
             "attach_ratio": 2.0,
             "detach_ratio": 1.11,
+            "floor_steps_ms": {"export": 12.5, "log in": 40.0},
             "steps_ms": {"attach": {"connect_volume": 20.0, ATTACH: 50.0}, "detach": {DETACH: 30.0}},
         }
     }
@@ -41,5 +42,6 @@ def test_the_table_has_the_ratios_and_the_share_of_each_step() -> None:
         ["kernel", "attach", "/", "floor", "2", "1.25", "MISSED"],
         ["kernel", "detach", "/", "floor", "1.11", "1.25", "ok"],
     ]
+    assert lines[-1] == "the bare operations, in milliseconds: export 12.5, log in 40"
     shares = [line.split() for line in lines if line.startswith("    ")]
     assert shares == [[ATTACH, "50.0", "25%"], ["connect_volume", "20.0", "10%"], [DETACH, "30.0", "30%"]]
