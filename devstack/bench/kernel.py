@@ -32,6 +32,7 @@ from devstack.bench import floor, report
 from devstack.bench.client import Client
 from devstack.guest import console
 
+TARGETS = Path("/sys/kernel/config/target/iscsi")
 STATE = Path("/var/lib/nlite/nova")
 PORT = 3260
 CHAP = ("floorfloorfloor", "floorfloorfloo1")
@@ -208,7 +209,8 @@ def measure(address: str, group: str, cycles: int) -> dict[str, Any]:
         guest = console.Console(STATE / "consoles" / f"{server}.sock")
         guest.wait_ready(600)
         begun = time.time()
-        results = floor.compare(client, bare, guest, server, volume, cycles)
+        target = TARGETS / f"iqn.2010-10.org.openstack:volume-{volume}"
+        results = floor.compare(client, bare, guest, server, volume, cycles, exported=target.exists)
         return results | {"steps_ms": shares(begun, volume), "floor_steps_ms": bare.steps_ms}
     finally:
         client.call("compute", "DELETE", f"/servers/{server}")
