@@ -19,8 +19,8 @@ remove_role() {
         remove_queues
     fi
     step "configuration, state, user"
-    restore_host_config
     forget_rabbit_node
+    restore_host_config
     stop_servers
     remove_role_files
     good "nothing of the role is left (Debian packages stay)"
@@ -141,7 +141,7 @@ restore_host_config() {
     systemctl daemon-reload
 }
 
-# The node of its own that this stack gave RabbitMQ, with what is in it.
+# The node of its own that this stack gave RabbitMQ, with what is in it; stopped while its name is still configured.
 forget_rabbit_node() {
     [[ ${SET[rabbit_fresh]:-} == yes ]] || return 0
     await 120 systemctl --quiet stop rabbitmq-server || note "rabbitmq-server did not stop in time"
@@ -151,7 +151,8 @@ forget_rabbit_node() {
 # What runs only because of this stack is stopped; what ran before goes back to its own configuration.
 stop_servers() {
     local unit
-    for unit in ${SET[services]}; do
+    # The last one that was started comes first: RabbitMQ needs the port mapper to stop.
+    for unit in $(tr ' ' '\n' <<<"${SET[services]}" | tac); do
         [[ $unit != lvm2-monitor.service && $unit != dm-event.socket ]] || continue # the machine's own LVM needs them
         await 120 systemctl --quiet disable --now "$unit" || note "$unit did not stop in time"
     done
