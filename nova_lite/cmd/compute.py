@@ -127,11 +127,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; the exit code."""
     conf = nova_conf.load("nova-lite-compute", sys.argv[1:] if argv is None else argv)
     try:
-        privilege.start(conf, [PRIVILEGED] if _host_logs_in(conf) else [])
+        privilege.start(conf, _contexts(conf))
     except errors.LiteError as err:
         LOG.critical("nova-lite-compute cannot start: %s", err.message)
         return 1
     return service.run(build(conf))
+
+
+def _contexts(conf: cfg.ConfigOpts) -> list[str]:
+    """With `run_as` the privileged half is forked now or never: it is there for volumes of before a change as well."""
+    late = bool(conf.compute.virt_driver == "libvirt" and conf.run_as)
+    return [PRIVILEGED] if late or _host_logs_in(conf) else []
 
 
 def _host_logs_in(conf: cfg.ConfigOpts) -> bool:
@@ -175,7 +181,8 @@ def _connector(conf: cfg.ConfigOpts) -> connectors.Connector:
 
 def _late_host_connector(conf: cfg.ConfigOpts) -> connectors.Connector:
     """For volumes that were connected before the mode of this host was changed."""
-    privilege.start(conf, [PRIVILEGED])
+    if not conf.run_as:
+        privilege.start(conf, [PRIVILEGED])
     return _host_connector(conf)
 
 
