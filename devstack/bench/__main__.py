@@ -17,6 +17,7 @@ import requests
 from devstack.bench import cases, report, vm
 from devstack.bench.client import Client
 from devstack.system import System
+from devstack.vm.hosts import VmError
 
 
 def control_plane(directory: Path, quick: bool) -> dict[str, Any]:
@@ -57,20 +58,31 @@ def main() -> int:
         "when": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]},
     }
-    with tempfile.TemporaryDirectory(prefix="nlite-bench-") as scratch:
-        directory = asked.keep or Path(scratch)
-        if asked.vm:
-            results |= vm.measure(5 if asked.quick else 15, lambda text: print(text, file=sys.stderr, flush=True))
-        elif asked.only != "userspace":
-            results |= control_plane(directory / "control", asked.quick)
-        if not asked.vm and asked.only != "control":
-            from devstack.bench import userspace
-
-            results["userspace"] = userspace.measure(directory / "userspace", 5 if asked.quick else 15)
+    try:
+        results |= _measure(asked)
+    except VmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     asked.json.write_text(json.dumps(results, indent=2) + "\n")
     print(report.table(results))
     print(f"\nAll results: {asked.json}")
     return 0
+
+
+def _measure(asked: argparse.Namespace) -> dict[str, Any]:
+    cycles = 5 if asked.quick else 15
+    if asked.vm:
+        return vm.measure(cycles, lambda text: print(text, file=sys.stderr, flush=True))
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="nlite-bench-") as scratch:
+        directory = asked.keep or Path(scratch)
+        if asked.only != "userspace":
+            results |= control_plane(directory / "control", asked.quick)
+        if asked.only != "control":
+            from devstack.bench import userspace
+
+            results["userspace"] = userspace.measure(directory / "userspace", cycles)
+    return results
 
 
 def say(what: str) -> None:

@@ -22,8 +22,11 @@ class PrivateState:
         for entry in PLACE.glob(f"{PREFIX}*/owner"):
             _remove_if_left(entry)
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=PLACE))
-        self._owner = (self.path / "owner").open("w")
+        # Locked before it has the name by which others find it, or they would take it for one that was left.
+        fresh = self.path / "owner.new"
+        self._owner = fresh.open("w")
         fcntl.flock(self._owner, fcntl.LOCK_EX)
+        fresh.rename(self.path / "owner")
 
     def remove(self) -> None:
         """Remove the directory with all that is in it."""
