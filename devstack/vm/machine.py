@@ -22,7 +22,6 @@ from devstack.vm.hosts import Host, VmError
 from devstack.vm.image import ROOT, Image
 from devstack.vm.shell import CommandFailed, Shell
 
-PROCESSORS = 2
 # A unix socket's path must not be longer.
 SOCKET_PATH = 107
 BOOT_SECONDS = 420.0
@@ -122,7 +121,7 @@ class Machine:
     def _spawn(self, command: list[str]) -> None:
         with (self.directory / "qemu.log").open("wb") as log:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-m", "devstack.vm.keeper", str(self.directory), *command],
+                [sys.executable, "-m", "devstack.vm.keeper", str(self.directory), str(self.host.niceness), *command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -143,7 +142,7 @@ class Machine:
         """Return the QEMU command."""
         disk = f"file={self.directory / 'disk'},format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap"
         argv = [accel.QEMU, "-name", self.host.name, "-M", "q35", "-accel", accelerator]
-        argv += ["-cpu", "host" if accelerator == accel.KVM else "max", "-smp", str(PROCESSORS)]
+        argv += ["-cpu", "host" if accelerator == accel.KVM else "max", "-smp", str(self.host.processors)]
         argv += ["-m", str(self.host.memory), "-nodefaults", "-no-user-config", "-display", "none"]
         argv += [
             "-kernel",

@@ -12,7 +12,7 @@ from devstack.vm.hosts import HOSTS, VmError
 from devstack.vm.image import Image
 from devstack.vm.machine import Machine
 
-CONTROLLER, COMPUTE1, COMPUTE2 = HOSTS
+CONTROLLER, COMPUTE1, COMPUTE2, SCRATCH = HOSTS
 
 
 def command(host: hosts.Host, tmp_path: Path, accelerator: str = accel.TCG) -> list[str]:
@@ -44,8 +44,8 @@ def test_the_controller_is_the_hub_and_each_pair_of_sockets_fits(tmp_path: Path)
         return found
 
     hub = ends(CONTROLLER)
-    assert len(hub) == 2
-    assert {(remote, local) for local, remote in hub} == ends(COMPUTE1) | ends(COMPUTE2)
+    assert len(hub) == 3
+    assert {(remote, local) for local, remote in hub} == ends(COMPUTE1) | ends(COMPUTE2) | ends(SCRATCH)
 
 
 @pytest.mark.parametrize("host", HOSTS, ids=lambda host: host.name)
