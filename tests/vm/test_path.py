@@ -7,7 +7,7 @@ import pytest
 from devstack.guest import console
 from tests.fixtures.site import ADDRESS, COMPUTES, CONTROLLER, IQN, LIO, TGT, TGT_PORT, VOLUME_GROUP, Site
 
-MIB = 2
+MIB = 1
 FIRST, SECOND = COMPUTES
 LUN = {LIO: 0, TGT: 1}
 PORT = {LIO: 3260, TGT: TGT_PORT}
