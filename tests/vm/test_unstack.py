@@ -28,7 +28,7 @@ LEFT = {
 
 
 def test_unstack_ends_everything_and_leaves_nothing(site: Site) -> None:
-    site.use_flow("attachments")
+    site.use_flow("legacy")
     host = COMPUTES[0]
     volume = site.create_volume(LIO)
     site.attach(host, volume)
