@@ -90,6 +90,18 @@ OPTIONS: config.Options = {
             min=0,
             help="How often a backend that could not be set up is tried again, after 1, 2, 4 ... seconds.",
         ),
+        cfg.IntOpt(
+            "message_ttl",
+            default=2592000,
+            min=0,
+            help="Seconds for which a user message (why a volume could not be made or attached) is kept.",
+        ),
+        cfg.IntOpt(
+            "message_reap_interval",
+            default=86400,
+            min=1,
+            help="Seconds between two looks of the scheduler for user messages whose time is up.",
+        ),
     ),
     "nova": (
         cfg.URIOpt(

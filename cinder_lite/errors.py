@@ -74,6 +74,18 @@ class AttachmentBusy(errors.Conflict):
     template = "Attachment {attachment_id} of volume {volume_id} cannot be connected: {reason}"
 
 
+class InvalidVolumeAttachMode(errors.Invalid):
+    """A volume that may only be read cannot be attached for writing."""
+
+    slug = "invalid_volume_attach_mode"
+    template = "Invalid attaching mode '{mode}' for volume {volume_id}."
+
+
+class MessageNotFound(errors.NotFound):
+    slug = "message_not_found"
+    template = "Message {message_id} could not be found."
+
+
 class VolumeLimitExceeded(errors.TooLarge):
     slug = "volume_limit_exceeded"
     template = "VolumeLimitExceeded: Maximum number of volumes allowed ({allowed}) exceeded for quota '{name}'."

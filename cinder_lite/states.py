@@ -32,6 +32,17 @@ IDLE_MIGRATION = frozenset({None, "deleting", "error", "success"})
 # error_deleting too, or a volume whose deletion failed once could never be deleted.
 DELETABLE = frozenset({AVAILABLE, ERROR, ERROR_DELETING, "error_restoring", "error_extending", "error_managing"})
 
+# What an administrator may reset a volume's states to (db/resets.py). `deleting`, `error_deleting` and `detaching` are
+# not among them: each promises that a daemon is at work, or was.
+RESETTABLE = frozenset(
+    {
+        CREATING, AVAILABLE, ERROR, ATTACHING, IN_USE, MAINTENANCE, RESERVED, "managing", "error_managing",
+        "restoring-backup", "error_restoring", "awaiting-transfer", "backing-up", "error_backing-up", "error_extending",
+        "downloading", "uploading", "retyping", "extending",
+    }
+)  # fmt: skip
+RESETTABLE_MIGRATION = frozenset({"migrating", "error", "success", "completing", "none", "starting"})
+
 Move = fsm.Move
 
 VOLUME = fsm.table(
@@ -105,6 +116,12 @@ VOLUME = fsm.table(
             {"status": DELETABLE, "migration_status": IDLE_MIGRATION},
             {"status": DELETING},
             "cinder-api: DELETE of a volume that is not attached.",
+        ),
+        Move(
+            "begin_deleting_forced",
+            {"migration_status": IDLE_MIGRATION},
+            {"status": DELETING},
+            "cinder-api: os-force_delete, and DELETE with force, of a volume that is not attached, in any status.",
         ),
         Move("delete_failed", {"status": DELETING}, {"status": ERROR_DELETING}, "cinder-volume could not delete it."),
         Move("delete_refused", {"status": DELETING}, {"status": AVAILABLE}, "cinder-volume found it in use."),

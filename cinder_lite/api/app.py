@@ -8,16 +8,19 @@ from typing import Any
 from cinder_lite import quota
 from cinder_lite.api import (
     attachments,
+    messages,
     quotas,
     routes,
     services,
     types,
     versions,
     volume_actions,
+    volume_admin_actions,
     volumes,
 )
-from cinder_lite.volume import admin, api, legacy, protection, requests
+from cinder_lite.volume import admin, api, legacy, protection, requests, volume_admin
 from cinder_lite.volume import attachments as attachment_operations
+from cinder_lite.volume import messages as message_operations
 from cinder_lite.volume import types as type_operations
 from lite_common import db
 from lite_common.wsgi import pipeline, routing
@@ -53,7 +56,10 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
         versions=versions.VersionsController(),
         volumes=volumes.VolumesController(volume_operations, settings.max_limit),
         volume_actions=volume_actions.VolumeActionsController(
-            legacy.LegacyApi(parts.database, parts.daemon, parts.compute)
+            legacy.LegacyApi(parts.database, parts.daemon, parts.compute),
+            volume_admin_actions.table(
+                volume_admin.VolumeAdminApi(parts.database, parts.daemon, parts.compute), volume_operations
+            ),
         ),
         attachments=attachments.AttachmentsController(
             attachment_operations.AttachmentApi(parts.database, parts.daemon, parts.compute), settings.max_limit
@@ -63,6 +69,7 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
             admin.AdminApi(parts.database, parts.scheduler, settings.service_down_time), volume_operations
         ),
         quotas=quotas.QuotasController(engine),
+        messages=messages.MessagesController(message_operations.MessageApi(parts.database), settings.max_limit),
     )
     router = routing.Router(routes.roots(controllers), {"/v3": routes.version_3(controllers)})
     return pipeline.Pipeline(versions.KIND, router, authenticate, max_body=settings.max_body, healthy=healthy)

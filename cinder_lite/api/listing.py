@@ -31,6 +31,8 @@ ATTACHMENT_FILTERS = {
     "attach_status": "attach_status",
 }
 
+MESSAGE_FILTERS = frozenset({"resource_uuid", "resource_type", "event_id", "request_id", "message_level"})
+
 
 def page(request: expose.ApiRequest, max_limit: int) -> paging.Page:
     """The page that `limit`, `offset`, `marker` and `sort` (or `sort_key` and `sort_dir`) describe.
@@ -92,6 +94,14 @@ def attachment_filters(request: expose.ApiRequest) -> dict[str, str]:
     if request.at_least("3.31"):
         _refuse_unknown(asked, known)
     return {known[name]: value for name, value in asked.items() if name in ATTACHMENT_FILTERS}
+
+
+def message_filters(request: expose.ApiRequest) -> dict[str, str]:
+    """The filters of a list of messages, by column. From 3.31 on an unknown one is an errors.InvalidInput."""
+    asked = {name: values[-1] for name, values in request.query.items() if name not in PAGING}
+    if request.at_least("3.31"):
+        _refuse_unknown(asked, MESSAGE_FILTERS)
+    return {name: value for name, value in asked.items() if name in MESSAGE_FILTERS}
 
 
 def _refuse_unknown(asked: Collection[str], allowed: Collection[str]) -> None:

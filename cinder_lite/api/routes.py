@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cinder_lite.api import attachments, quotas, services, types, versions, volume_actions, volumes
+from cinder_lite.api import attachments, messages, quotas, services, types, versions, volume_actions, volumes
 from lite_common.wsgi.routing import Route
 
 
@@ -19,6 +19,7 @@ class Controllers:
     types: types.TypesController
     services: services.ServicesController
     quotas: quotas.QuotasController
+    messages: messages.MessagesController
 
 
 def roots(c: Controllers) -> list[Route]:
@@ -53,6 +54,9 @@ def version_3(c: Controllers) -> list[Route]:
         Route("PUT", "/attachments/{attachment_id}", c.attachments.update),
         Route("DELETE", "/attachments/{attachment_id}", c.attachments.delete),
         Route("POST", "/attachments/{attachment_id}/action", c.attachments.perform),
+        Route("GET", "/messages", c.messages.index),
+        Route("GET", "/messages/{message_id}", c.messages.show),
+        Route("DELETE", "/messages/{message_id}", c.messages.delete),
         Route("GET", "/types", c.types.index),
         Route("POST", "/types", c.types.create),
         Route("GET", "/types/{type_id}", c.types.show),

@@ -1,8 +1,8 @@
-"""POST /volumes/{id}/action: the actions of the older attach flow, one key per request."""
+"""POST /volumes/{id}/action, one key per request: the actions of the older attach flow, and where the others are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cinder_lite.api.schemas import volumes as schemas
@@ -13,10 +13,9 @@ from lite_common.wsgi import expose
 # Cinder's other actions; a client that asks for one hears that it is not served rather than that it does not exist.
 UNSERVED = frozenset(
     {
-        "os-extend", "os-extend_volume_completion", "os-force_delete", "os-force_detach", "os-migrate_volume",
-        "os-migrate_volume_completion", "os-reimage", "os-reset_status", "os-retype", "os-set_bootable",
-        "os-set_image_metadata", "os-show_image_metadata", "os-unmanage", "os-unset_image_metadata",
-        "os-update_readonly_flag", "os-volume_upload_image", "revert",
+        "os-extend", "os-extend_volume_completion", "os-migrate_volume", "os-migrate_volume_completion", "os-reimage",
+        "os-retype", "os-set_image_metadata", "os-show_image_metadata", "os-unmanage", "os-unset_image_metadata",
+        "os-volume_upload_image", "revert",
     }
 )  # fmt: skip
 
@@ -24,10 +23,11 @@ Perform = Callable[[context.RequestContext, str, Any], Any]
 
 
 class VolumeActionsController:
-    """The eight actions."""
+    """The eight actions of the older flow, and `others` by name."""
 
-    def __init__(self, actions: legacy.LegacyApi) -> None:
+    def __init__(self, actions: legacy.LegacyApi, others: Mapping[str, Perform]) -> None:
         self._actions: dict[str, Perform] = {
+            **others,
             "os-reserve": lambda ctx, volume_id, value: actions.reserve(ctx, volume_id),
             "os-unreserve": lambda ctx, volume_id, value: actions.unreserve(ctx, volume_id),
             "os-begin_detaching": lambda ctx, volume_id, value: actions.begin_detaching(ctx, volume_id),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cinder_lite import errors
-from cinder_lite.api import listing, views
+from cinder_lite.api import listing, policy, views
 from cinder_lite.api.schemas import volumes as schemas
 from cinder_lite.db import volume_lists
 from cinder_lite.volume import api, requests
@@ -85,13 +85,11 @@ class VolumesController:
     @expose.expose(status=202)
     def delete(self, request: expose.ApiRequest, volume_id: str) -> None:
         """Begin to delete a volume."""
-        for name in ("cascade", "force"):
-            asked = listing.flag(request.value(name) or "false", name)
-            if asked and name == "force" and request.at_least("3.23"):
-                raise common_errors.NotImplementedHere(
-                    "Forced deletion is not served. Detach the volume and delete it."
-                )
-        self._volumes.delete(request.context, volume_id)
+        asked = {name: listing.flag(request.value(name) or "false", name) for name in ("cascade", "force")}
+        force = asked["force"] and request.at_least("3.23")
+        if force:
+            policy.require_admin(request.context, "volume:force_delete")
+        self._volumes.delete(request.context, volume_id, force=force)
 
     @expose.expose()
     def metadata(self, request: expose.ApiRequest, volume_id: str) -> dict[str, Any]:

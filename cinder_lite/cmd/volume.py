@@ -87,7 +87,12 @@ def build(conf: cfg.ConfigOpts, parts: Mapping[str, Parts] | None = None) -> ser
     for name in conf.enabled_backends:
         driver, target = (parts or {}).get(name) or _parts(conf, name)
         backend = backends.Backend(
-            f"{conf.host}@{name}", driver, target, database, availability_zone=conf.storage_availability_zone
+            f"{conf.host}@{name}",
+            driver,
+            target,
+            database,
+            availability_zone=conf.storage_availability_zone,
+            message_lifetime=conf.message_ttl,
         )
         all_parts += _backend_parts(conf, bus, backend, scheduler)
     return service.Service(NAME, all_parts, stop_timeout=conf.graceful_shutdown_timeout)

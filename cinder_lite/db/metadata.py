@@ -29,6 +29,24 @@ def of_many(conn: sa.Connection, volume_ids: Collection[str]) -> dict[str, dict[
     return found
 
 
+def shown_of_many(conn: sa.Connection, volume_ids: Collection[str]) -> dict[str, dict[str, str]]:
+    """As of_many, with what the services noted of the volumes (`readonly`, `attached_mode`), as volumes are shown."""
+    found: dict[str, dict[str, str]] = {}
+    if not volume_ids:
+        return found
+    notes = models.volume_admin_metadata
+    parts = [
+        sa.select(sa.literal(rank).label("rank"), table.c.id, table.c.volume_id, table.c.key, table.c.value).where(
+            table.c.volume_id.in_(volume_ids), table.c.deleted.is_(False)
+        )
+        for rank, table in enumerate((TABLE, notes))
+    ]
+    both = sa.union_all(*parts)
+    for _, _, volume_id, key, value in conn.execute(both.order_by("rank", "id")):
+        found.setdefault(volume_id, {})[key] = value
+    return found
+
+
 def write(conn: sa.Connection, volume_id: str, values: Mapping[str, str], *, replace: bool) -> dict[str, str]:
     """Set these pairs and, with `replace`, drop all others; returns the whole set.
 

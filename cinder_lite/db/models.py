@@ -90,6 +90,8 @@ volumes = sa.Table(
 
 volume_metadata = _pairs("volume_metadata", "volume_id", "volumes.id")
 
+volume_admin_metadata = _pairs("volume_admin_metadata", "volume_id", "volumes.id")
+
 volume_attachment = sa.Table(
     "volume_attachment",
     METADATA,
@@ -168,5 +170,47 @@ services = sa.Table(
     sa.Column("frozen", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     *_common(),
     sa.UniqueConstraint("host", "binary", name="uniq_services_host_binary"),
+    **MYSQL,
+)
+
+messages = sa.Table(
+    "messages",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    *_texts(255, "request_id"),
+    *_texts(36, "resource_type"),
+    *_texts(255, "resource_uuid"),
+    sa.Column("event_id", sa.String(255), nullable=False),
+    sa.Column("action_id", sa.String(10), nullable=False),
+    sa.Column("detail_id", sa.String(10), nullable=False),
+    sa.Column("message_level", sa.String(255), nullable=False),
+    sa.Column("expires_at", DateTime),
+    *_common(),
+    sa.Index("ix_messages_project_page", "project_id", "deleted", "created_at", "id"),
+    sa.Index("ix_messages_expiry", "expires_at"),
+    **MYSQL,
+)
+
+volume_type_projects = sa.Table(
+    "volume_type_projects",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("volume_type_id", sa.String(36), sa.ForeignKey("volume_types.id"), nullable=False),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    *_common(),
+    sa.UniqueConstraint("volume_type_id", "project_id", name="uniq_volume_type_projects"),
+    **MYSQL,
+)
+
+quota_classes = sa.Table(
+    "quota_classes",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("class_name", sa.String(255), nullable=False),
+    sa.Column("resource", sa.String(255), nullable=False),
+    sa.Column("hard_limit", sa.Integer),
+    *_common(),
+    sa.UniqueConstraint("class_name", "resource", name="uniq_quota_classes"),
     **MYSQL,
 )

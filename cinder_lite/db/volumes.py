@@ -172,10 +172,21 @@ def unreserve(conn: sa.Connection, volume_id: str, project_id: str | None = None
     return move(conn, "unreserve", volume_id, project_id=project_id, status=status)
 
 
-def begin_deleting(conn: sa.Connection, volume_id: str) -> bool:
-    """Move to `deleting` unless the volume is attached, in use or migrating."""
-    loose = TABLE.c.attach_status != states.ATTACHED
-    return move(conn, "begin_deleting", volume_id, loose, terminated_at=db.utcnow())
+def begin_deleting(conn: sa.Connection, volume_id: str, *, force: bool = False) -> bool:
+    """Move to `deleting` unless the volume is attached, in use or migrating; with `force` from any state in which no
+    attachment is `attached`."""
+    loose = [TABLE.c.attach_status != states.ATTACHED]
+    if force:
+        # The volume's attach_status is that of the newest attachment; another guest may use the disk.
+        attached = models.volume_attachment.alias()
+        used = sa.exists().where(
+            attached.c.volume_id == TABLE.c.id,
+            attached.c.deleted.is_(False),
+            attached.c.attach_status == states.ATTACHED,
+        )
+        loose.append(~used)
+    name = "begin_deleting_forced" if force else "begin_deleting"
+    return move(conn, name, volume_id, *loose, terminated_at=db.utcnow())
 
 
 def destroy(database: db.Database, volume_id: str) -> bool:
@@ -190,7 +201,7 @@ def destroy(database: db.Database, volume_id: str) -> bool:
         gone = {"deleted": True, "deleted_at": db.utcnow()}
         ended = {"status": states.DELETED, "attach_status": states.DETACHED, "migration_status": None}
         done = conn.execute(TABLE.update().where(*visible(volume_id, None)).values(gone | ended)).rowcount == 1
-        for table in (models.volume_metadata, models.volume_attachment):
+        for table in (models.volume_metadata, models.volume_admin_metadata, models.volume_attachment):
             conn.execute(table.update().where(table.c.volume_id == volume_id, table.c.deleted.is_(False)).values(gone))
         quotas.store(conn, row.project_id)
         return done

@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cinder_lite.db import messages as rows
 from cinder_lite.db import placement, services
 from cinder_lite.scheduler import filters
 from cinder_lite.scheduler.host_state import HostStates, Member
+from cinder_lite.volume import messages
 from lite_common import context, db, errors
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Options:
     capacity_weight_multiplier: float = 1.0
     service_down_time: float = 60.0
     init_wait_time: float = 60.0
+    message_ttl: float = messages.LIFETIME
 
 
 @dataclass
@@ -60,6 +63,16 @@ class Scheduler:
     volume: VolumeDaemon
     states: HostStates
     options: Options
+
+    @property
+    def messages(self) -> messages.Messages:
+        """How users are told of what failed."""
+        return messages.Messages(self.database, self.options.message_ttl)
+
+    def known_pools(self) -> list[dict[str, Any]]:
+        """The pools of those backends as they were last reported, as {"name", "capabilities"}."""
+        hosts = {member.host for member in self.members()}
+        return [pool for pool in self.states.snapshot() if pool["name"].partition("#")[0] in hosts]
 
     def members(self) -> list[Member]:
         """The backends that are enabled and alive."""
@@ -114,6 +127,14 @@ def lost(scheduler: Scheduler, untouched_for: float = LOST_AFTER) -> list[str]:
     """The ids of volumes whose request was lost before a backend was found."""
     with scheduler.database.connection() as conn:
         return [volume.id for volume in placement.waiting(conn, untouched_for)]
+
+
+def prune_messages(database: db.Database) -> None:
+    """Remove the user messages whose time is up."""
+    with database.connection() as conn:
+        number = rows.prune(conn)
+    if number:
+        LOG.info("removed %d user messages whose time was up", number)
 
 
 def chosen_filters(names: Sequence[str]) -> list[filters.Filter]:

@@ -18,6 +18,7 @@ from cinder_lite.db import placement, types, volumes
 from cinder_lite.scheduler import filters, weights
 from cinder_lite.scheduler.core import Scheduler
 from cinder_lite.scheduler.host_state import Pool
+from cinder_lite.volume import messages
 from lite_common import context, trace
 from lite_common import errors as common_errors
 
@@ -93,8 +94,11 @@ class ScheduleCreateVolumeTask(task.Task):
         """Move the volume to `error`; one that is gone, or that a backend has by now, is not touched."""
         causes = "; ".join(failure.exception_str for failure in flow_failures.values())
         with self._scheduler.database.connection() as conn:
-            if volumes.move(conn, "create_failed", volume_id, volumes.TABLE.c.host.is_(None)):
-                LOG.error("volume %s goes to %s: %s", volume_id, states.ERROR, causes)
+            failed = volumes.move(conn, "create_failed", volume_id, volumes.TABLE.c.host.is_(None))
+        if failed:
+            LOG.error("volume %s goes to %s: %s", volume_id, states.ERROR, causes)
+            detail = messages.detail_of(next((failure.exception for failure in flow_failures.values()), None))
+            self._scheduler.messages.tell(self._ctx, volume_id, messages.SCHEDULE_ALLOCATE_VOLUME, detail)
 
 
 def create_volume(

@@ -38,8 +38,8 @@ class SchedulerManager:
         self._waiting.release()
 
     def get_pools(self, ctx: context.RequestContext) -> list[dict[str, Any]]:
-        """Call: see `host_state.HostStates.snapshot`."""
-        return self._scheduler.states.snapshot()
+        """Call: see `core.Scheduler.known_pools`."""
+        return self._scheduler.known_pools()
 
     def release_waiting(self) -> None:
         """Timer: run the requests that have waited long enough for a first report."""

@@ -106,8 +106,8 @@ class VolumeApi:
         self._db.run(work)
         return self.show(ctx, volume_id)
 
-    def delete(self, ctx: context.RequestContext, volume_id: str) -> None:
-        """Begin to delete a volume; one that no backend ever had is gone at once.
+    def delete(self, ctx: context.RequestContext, volume_id: str, *, force: bool = False) -> None:
+        """Begin to delete a volume; one that no backend ever had is gone at once. `force` does so in any status.
 
         Raises errors.VolumeNotFound, errors.InvalidVolume when it is attached, reserved or busy, errors.Unavailable
         when the backend's daemon cannot be told (the volume is as it was then).
@@ -119,7 +119,7 @@ class VolumeApi:
             volumes.destroy(self._db, volume_id)
             return
         with self._db.connection() as conn:
-            if not volumes.begin_deleting(conn, volume_id):
+            if not volumes.begin_deleting(conn, volume_id, force=force):
                 now = volumes.get(conn, volume_id)
                 raise errors.InvalidVolume(
                     reason=f"Volume status must be available or error and the volume must not be migrating or "

@@ -115,7 +115,8 @@ class AttachmentApi:
         return dataclasses.replace(
             attachment,
             attach_status=states.ATTACHED if attached else states.ATTACHING,
-            attach_mode=attachment.attach_mode or info.get("access_mode"),
+            # A volume that may only be read is attached so, whatever was asked for.
+            attach_mode="ro" if info.get("access_mode") == "ro" else attachment.attach_mode or info.get("access_mode"),
             connection_info=info,
         )
 

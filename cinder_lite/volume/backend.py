@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from cinder_lite import errors
 from cinder_lite.drivers import base as drivers
 from cinder_lite.targets import base as targets
+from cinder_lite.volume import messages
 from lite_common import context, db, locks
 from lite_common import errors as common_errors
 
@@ -45,7 +46,7 @@ class Backend:
 
     `ready` is set while driver and target can work, `trouble` says why they cannot. `generation` is the start of the
     target daemon whose exports were last made complete, `suspects` the exports that nobody needed at the last look,
-    `busy_since` when a deletion first found the device of a volume open.
+    `busy_since` when a deletion first found the device of a volume open, `message_lifetime` the option message_ttl.
     """
 
     name: str
@@ -59,6 +60,12 @@ class Backend:
     generation: str = ""
     suspects: frozenset[str] = frozenset()
     busy_since: dict[str, float] = field(default_factory=dict)
+    message_lifetime: float = messages.LIFETIME
+
+    @property
+    def messages(self) -> messages.Messages:
+        """How users are told of what failed."""
+        return messages.Messages(self.database, self.message_lifetime)
 
     @property
     def host(self) -> str:

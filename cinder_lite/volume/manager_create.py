@@ -17,6 +17,7 @@ from taskflow.patterns import linear_flow
 
 from cinder_lite import errors, flows, states
 from cinder_lite.db import placement, volumes
+from cinder_lite.volume import messages
 from cinder_lite.volume.backend import Backend, Scheduler, volume_name
 from lite_common import context, db, trace
 from lite_common import errors as common_errors
@@ -36,9 +37,10 @@ class ExtractVolumeRefTask(task.Task):
 
     default_provides = "volume"
 
-    def __init__(self, backend: Backend, outcome: Outcome) -> None:
+    def __init__(self, backend: Backend, ctx: context.RequestContext, outcome: Outcome) -> None:
         super().__init__()
         self._backend = backend
+        self._ctx = ctx
         self._outcome = outcome
 
     def execute(self, volume_id: str) -> volumes.Volume:
@@ -46,11 +48,16 @@ class ExtractVolumeRefTask(task.Task):
         with self._backend.database.connection() as conn:
             return volumes.get(conn, volume_id)
 
-    def revert(self, result: Any, **kwargs: Any) -> None:
-        """Move the volume to `error` unless it was given back."""
-        if isinstance(result, volumes.Volume) and not self._outcome.rescheduled:
-            with self._backend.database.connection() as conn:
-                volumes.move(conn, "create_failed", result.id)
+    def revert(self, result: Any, flow_failures: Mapping[str, Any], **kwargs: Any) -> None:
+        """Move the volume to `error`, and say why to its user, unless it was given back."""
+        if not isinstance(result, volumes.Volume) or self._outcome.rescheduled:
+            return
+        with self._backend.database.connection() as conn:
+            failed = volumes.move(conn, "create_failed", result.id)
+        if failed:
+            cause = next((failure.exception for failure in flow_failures.values()), None)
+            detail = messages.detail_of(cause, messages.DRIVER_FAILED_CREATE)
+            self._backend.messages.tell(self._ctx, result.id, messages.CREATE_VOLUME_FROM_BACKEND, detail)
 
 
 class OnFailureRescheduleTask(task.Task):
@@ -153,7 +160,7 @@ def create_volume(
     """
     outcome = Outcome()
     flow = linear_flow.Flow("volume_create_manager").add(
-        ExtractVolumeRefTask(backend, outcome),
+        ExtractVolumeRefTask(backend, ctx, outcome),
         OnFailureRescheduleTask(backend, scheduler, ctx, outcome),
         ExtractVolumeSpecTask(),
         CreateVolumeFromSpecTask(backend),

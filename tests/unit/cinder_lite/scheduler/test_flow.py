@@ -190,9 +190,15 @@ def test_a_lost_message_is_found_by_the_timer(world: World) -> None:
     assert [told for _, told, *_ in world.daemon.created] == [volume_id]
 
 
-def test_get_pools_tells_all_that_was_reported(world: World) -> None:
+def test_get_pools_tells_what_living_enabled_backends_reported(world: World) -> None:
     endpoint = manager.SchedulerManager(world.scheduler, core.Waiting(world.states, 0))
     endpoint.update_service_capabilities(world.ctx, "volume", "host2@c", {"pools": [{"pool_name": "c", "x": 1}]})
     found = {one["name"]: one["capabilities"] for one in endpoint.get_pools(world.ctx)}
-    assert set(found) == {"host1@a#a", "host1@b#b", "host2@c#c"}
+    # A service that the database does not know, or that is disabled, has no pool that could be used.
+    assert set(found) == {"host1@a#a", "host1@b#b"}
+    services.beat(world.database, "host2@c", "cinder-volume", "cinder-volume", "nova")
+    with world.database.connection() as conn:
+        services.set_disabled(conn, "host1@a", "cinder-volume", True, "repair")
+    found = {one["name"]: one["capabilities"] for one in endpoint.get_pools(world.ctx)}
+    assert set(found) == {"host1@b#b", "host2@c#c"}
     assert found["host2@c#c"]["x"] == 1
