@@ -12,15 +12,17 @@ from cinder_lite.api import (
     quotas,
     routes,
     services,
+    type_access,
     types,
     versions,
     volume_actions,
     volume_admin_actions,
     volumes,
 )
-from cinder_lite.volume import admin, api, legacy, protection, requests, volume_admin
+from cinder_lite.volume import admin, api, default_types, legacy, protection, requests, volume_admin
 from cinder_lite.volume import attachments as attachment_operations
 from cinder_lite.volume import messages as message_operations
+from cinder_lite.volume import type_access as access_operations
 from cinder_lite.volume import types as type_operations
 from lite_common import db
 from lite_common.wsgi import pipeline, routing
@@ -52,6 +54,7 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
     """The WSGI application. `healthy` raises errors of the Unavailable family when it is not."""
     engine = quota.QuotaEngine(parts.database, settings.quotas, settings.reservation_expire)
     volume_operations = api.VolumeApi(parts.database, engine, parts.scheduler, parts.daemon, settings.defaults)
+    type_api = type_operations.TypeApi(parts.database, settings.defaults.volume_type)
     controllers = routes.Controllers(
         versions=versions.VersionsController(),
         volumes=volumes.VolumesController(volume_operations, settings.max_limit),
@@ -64,7 +67,10 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
         attachments=attachments.AttachmentsController(
             attachment_operations.AttachmentApi(parts.database, parts.daemon, parts.compute), settings.max_limit
         ),
-        types=types.TypesController(type_operations.TypeApi(parts.database, settings.defaults.volume_type)),
+        types=types.TypesController(type_api, settings.max_limit),
+        type_access=type_access.TypeAccessController(access_operations.TypeAccessApi(parts.database)),
+        default_types=type_access.DefaultTypesController(default_types.DefaultTypeApi(parts.database)),
+        type_encryption=type_access.TypeEncryptionController(type_api),
         services=services.ServicesController(
             admin.AdminApi(parts.database, parts.scheduler, settings.service_down_time), volume_operations
         ),

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from cinder_lite import errors
-from cinder_lite.db import paging, volume_lists
+from cinder_lite.db import paging, type_lists, volume_lists
 from lite_common.wsgi import expose
 
 TRUE = frozenset({"true", "1", "yes", "on", "y", "t"})
@@ -31,6 +31,7 @@ ATTACHMENT_FILTERS = {
     "attach_status": "attach_status",
 }
 
+TYPE_FILTERS = frozenset({"name", "extra_specs"})
 MESSAGE_FILTERS = frozenset({"resource_uuid", "resource_type", "event_id", "request_id", "message_level"})
 
 
@@ -104,6 +105,24 @@ def message_filters(request: expose.ApiRequest) -> dict[str, str]:
     return {name: value for name, value in asked.items() if name in MESSAGE_FILTERS}
 
 
+def type_filters(request: expose.ApiRequest) -> type_lists.Filters:
+    """The filters of a list of types; `is_public` is heard of admins only (`None`: private ones, too)."""
+    admin = bool(request.context.is_admin)
+    asked = {name: values[-1] for name, values in request.query.items() if name not in PAGING}
+    if not admin:
+        asked.pop("is_public", None)
+    if request.at_least("3.31"):
+        _refuse_unknown(asked, {*TYPE_FILTERS, "is_public"})
+    public = asked.pop("is_public", "true")
+    specs = asked.get("extra_specs") if request.at_least("3.52") else None
+    return type_lists.Filters(
+        project_id=str(request.context.project_id),
+        is_public=None if public.strip().lower() == "none" else flag(public, "is_public"),
+        equal={name: asked[name] for name in ("name",) if name in asked},
+        extra_specs=_pairs(specs, "extra_specs") if specs else {},
+    )
+
+
 def _refuse_unknown(asked: Collection[str], allowed: Collection[str]) -> None:
     unknown = sorted(set(asked) - set(allowed))
     if unknown:
@@ -162,12 +181,12 @@ def _times(request: expose.ApiRequest, name: str, text: str) -> list[tuple[str, 
     return found
 
 
-def _pairs(text: str) -> Mapping[str, str]:
+def _pairs(text: str, name: str = "metadata") -> Mapping[str, str]:
     """`{'key': 'value'}`, as clients write it: Python's form or JSON's."""
     try:
         read = ast.literal_eval(text) if len(text) <= 4096 else None
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         read = None
     if not isinstance(read, dict) or not all(isinstance(item, str) for pair in read.items() for item in pair):
-        raise errors.InvalidInput(reason=f"metadata must have the form {{'key': 'value'}}, not {text[:100]}.")
+        raise errors.InvalidInput(reason=f"{name} must have the form {{'key': 'value'}}, not {text[:100]}.")
     return read

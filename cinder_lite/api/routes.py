@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cinder_lite.api import attachments, messages, quotas, services, types, versions, volume_actions, volumes
+from cinder_lite.api import (
+    attachments,
+    messages,
+    quotas,
+    services,
+    type_access,
+    types,
+    versions,
+    volume_actions,
+    volumes,
+)
 from lite_common.wsgi.routing import Route
 
 
@@ -20,6 +30,9 @@ class Controllers:
     services: services.ServicesController
     quotas: quotas.QuotasController
     messages: messages.MessagesController
+    default_types: type_access.DefaultTypesController
+    type_encryption: type_access.TypeEncryptionController
+    type_access: type_access.TypeAccessController
 
 
 def roots(c: Controllers) -> list[Route]:
@@ -60,7 +73,19 @@ def version_3(c: Controllers) -> list[Route]:
         Route("GET", "/types", c.types.index),
         Route("POST", "/types", c.types.create),
         Route("GET", "/types/{type_id}", c.types.show),
+        Route("PUT", "/types/{type_id}", c.types.update),
         Route("DELETE", "/types/{type_id}", c.types.delete),
+        Route("POST", "/types/{type_id}/action", c.type_access.perform),
+        Route("GET", "/types/{type_id}/os-volume-type-access", c.type_access.index),
+        Route("GET", "/types/{type_id}/encryption", c.type_encryption.show),
+        Route("POST", "/types/{type_id}/encryption", c.type_encryption.create),
+        Route("GET", "/types/{type_id}/encryption/{what}", c.type_encryption.absent),
+        Route("PUT", "/types/{type_id}/encryption/{what}", c.type_encryption.absent),
+        Route("DELETE", "/types/{type_id}/encryption/{what}", c.type_encryption.absent),
+        Route("GET", "/default-types", c.default_types.index),
+        Route("GET", "/default-types/{project}", c.default_types.show),
+        Route("PUT", "/default-types/{project}", c.default_types.update),
+        Route("DELETE", "/default-types/{project}", c.default_types.delete),
         Route("GET", "/types/{type_id}/extra_specs", c.types.specs),
         Route("POST", "/types/{type_id}/extra_specs", c.types.set_specs),
         Route("GET", "/types/{type_id}/extra_specs/{key}", c.types.show_spec),

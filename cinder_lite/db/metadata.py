@@ -36,13 +36,13 @@ def shown_of_many(conn: sa.Connection, volume_ids: Collection[str]) -> dict[str,
         return found
     notes = models.volume_admin_metadata
     parts = [
-        sa.select(sa.literal(rank).label("rank"), table.c.id, table.c.volume_id, table.c.key, table.c.value).where(
+        sa.select(sa.literal(origin).label("origin"), table.c.id, table.c.volume_id, table.c.key, table.c.value).where(
             table.c.volume_id.in_(volume_ids), table.c.deleted.is_(False)
         )
-        for rank, table in enumerate((TABLE, notes))
+        for origin, table in enumerate((TABLE, notes))
     ]
     both = sa.union_all(*parts)
-    for _, _, volume_id, key, value in conn.execute(both.order_by("rank", "id")):
+    for _, _, volume_id, key, value in conn.execute(both.order_by("origin", "id")):
         found.setdefault(volume_id, {})[key] = value
     return found
 

@@ -203,6 +203,15 @@ volume_type_projects = sa.Table(
     **MYSQL,
 )
 
+default_volume_types = sa.Table(
+    "default_volume_types",
+    METADATA,
+    sa.Column("project_id", sa.String(255), primary_key=True),
+    sa.Column("volume_type_id", sa.String(36), sa.ForeignKey("volume_types.id"), nullable=False),
+    *_common(),
+    **MYSQL,
+)
+
 quota_classes = sa.Table(
     "quota_classes",
     METADATA,

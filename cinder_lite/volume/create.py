@@ -19,6 +19,7 @@ from taskflow.patterns import linear_flow
 
 from cinder_lite import errors, quota
 from cinder_lite.db import services, types, volumes
+from cinder_lite.volume import default_types
 from cinder_lite.volume.requests import CreateRequest, Defaults
 from lite_common import context, db
 from lite_common import errors as common_errors
@@ -60,15 +61,11 @@ class ExtractVolumeRequestTask(task.Task):
         self._db = database
         self._defaults = defaults
 
-    def execute(self, request: CreateRequest) -> Spec:
+    def execute(self, ctx: context.RequestContext, request: CreateRequest) -> Spec:
         """The definite request. Raises errors of the Invalid and NotFound families."""
         size = check_size(request.size)
         with self._db.connection() as conn:
-            found = types.find(conn, request.volume_type or self._defaults.volume_type)
-            if found is None and request.volume_type is None:
-                raise errors.DefaultTypeMissing(name=self._defaults.volume_type)
-            if found is None:
-                raise errors.VolumeTypeNotFound(volume_type_id=request.volume_type)
+            found = default_types.resolve(conn, ctx, request.volume_type, self._defaults.volume_type)
             zone = self._zone(conn, request.availability_zone, found.zones)
         _check_type_limits(found, size)
         return Spec(str(uuid.uuid4()), size, found, zone)

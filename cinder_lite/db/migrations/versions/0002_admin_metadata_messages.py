@@ -1,4 +1,4 @@
-"""What administrators and the services note of volumes, user messages, who may use a private type, quota classes."""
+"""Notes of the services on volumes, user messages, access to private types, default types, quota classes."""
 
 from typing import Any
 
@@ -54,6 +54,15 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["volume_type_id"], ["volume_types.id"]),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("volume_type_id", "project_id", name="uniq_volume_type_projects"),
+        **MYSQL,
+    )
+    op.create_table(
+        "default_volume_types",
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("volume_type_id", sa.String(length=36), nullable=False),
+        *_common(),
+        sa.ForeignKeyConstraint(["volume_type_id"], ["volume_types.id"]),
+        sa.PrimaryKeyConstraint("project_id"),
         **MYSQL,
     )
     op.create_table(
