@@ -9,6 +9,7 @@ from cinder_lite import quota
 from cinder_lite.api import (
     attachments,
     messages,
+    quota_classes,
     quotas,
     routes,
     services,
@@ -75,6 +76,7 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
             admin.AdminApi(parts.database, parts.scheduler, settings.service_down_time), volume_operations
         ),
         quotas=quotas.QuotasController(engine),
+        quota_classes=quota_classes.QuotaClassesController(engine),
         messages=messages.MessagesController(message_operations.MessageApi(parts.database), settings.max_limit),
     )
     router = routing.Router(routes.roots(controllers), {"/v3": routes.version_3(controllers)})

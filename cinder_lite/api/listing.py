@@ -31,6 +31,7 @@ ATTACHMENT_FILTERS = {
     "attach_status": "attach_status",
 }
 
+POOL_FILTERS = {"name": "3.28", "volume_type": "3.35"}
 TYPE_FILTERS = frozenset({"name", "extra_specs"})
 MESSAGE_FILTERS = frozenset({"resource_uuid", "resource_type", "event_id", "request_id", "message_level"})
 
@@ -121,6 +122,15 @@ def type_filters(request: expose.ApiRequest) -> type_lists.Filters:
         equal={name: asked[name] for name in ("name",) if name in asked},
         extra_specs=_pairs(specs, "extra_specs") if specs else {},
     )
+
+
+def pool_filters(request: expose.ApiRequest) -> dict[str, str]:
+    """The filters of a list of pools: `name` since 3.28, `volume_type` since 3.35."""
+    asked = {name: values[-1] for name, values in request.query.items() if name not in PAGING and name != "detail"}
+    known = [name for name, since in POOL_FILTERS.items() if request.at_least(since)]
+    if request.at_least("3.31"):
+        _refuse_unknown(asked, known)
+    return {name: asked[name] for name in known if name in asked}
 
 
 def _refuse_unknown(asked: Collection[str], allowed: Collection[str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cinder_lite.api import (
     attachments,
     messages,
+    quota_classes,
     quotas,
     services,
     type_access,
@@ -30,6 +31,7 @@ class Controllers:
     services: services.ServicesController
     quotas: quotas.QuotasController
     messages: messages.MessagesController
+    quota_classes: quota_classes.QuotaClassesController
     default_types: type_access.DefaultTypesController
     type_encryption: type_access.TypeEncryptionController
     type_access: type_access.TypeAccessController
@@ -102,4 +104,6 @@ def version_3(c: Controllers) -> list[Route]:
         Route("PUT", "/os-quota-sets/{project}", c.quotas.update),
         Route("DELETE", "/os-quota-sets/{project}", c.quotas.delete),
         Route("GET", "/os-quota-sets/{project}/defaults", c.quotas.defaults),
+        Route("GET", "/os-quota-class-sets/{name}", c.quota_classes.show),
+        Route("PUT", "/os-quota-class-sets/{name}", c.quota_classes.update),
     ]

@@ -59,8 +59,8 @@ class ServicesController:
         """The backends' pools as the scheduler sees them (admin)."""
         policy.require_admin(request.context, "scheduler_extension:scheduler_stats:get_pools")
         detail = listing.flag(request.value("detail") or "false", "detail")
-        name = request.value("name")
-        found = [pool for pool in self._admin.pools(request.context) if name in (None, pool["name"])]
+        asked = listing.pool_filters(request)
+        found = self._admin.pools(request.context, asked.get("name"), asked.get("volume_type"))
         return {"pools": found if detail else [{"name": pool["name"]} for pool in found]}
 
     def _set(self, request: expose.ApiRequest, *, disabled: bool) -> dict[str, Any]:

@@ -60,9 +60,11 @@ def get(conn: sa.Connection, id_or_name: str, project_id: str | None = None) -> 
     return found
 
 
-def all_types(conn: sa.Connection) -> list[VolumeType]:
-    """Every type, newest first."""
-    return _read(conn, _query())
+def names(conn: sa.Connection) -> list[str]:
+    """The names of all types."""
+    return list(
+        conn.execute(sa.select(TABLE.c.name).where(TABLE.c.deleted.is_(False)).order_by(TABLE.c.name)).scalars()
+    )
 
 
 def of_ids(conn: sa.Connection, ids: Sequence[str]) -> list[VolumeType]:

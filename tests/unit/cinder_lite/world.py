@@ -29,6 +29,9 @@ class SchedulerTwin:
     down: bool = False
     places: bool = True
     specs: list[dict[str, Any]] = field(default_factory=list)
+    pools: list[dict[str, Any]] = field(
+        default_factory=lambda: [{"name": HOST, "capabilities": {"free_capacity_gb": 1}}]
+    )
 
     def create_volume(
         self, ctx: context.RequestContext, volume_id: str, request_spec: dict[str, Any], filters: dict[str, Any]
@@ -42,7 +45,7 @@ class SchedulerTwin:
                 assert volumes.move(conn, "created", volume_id)
 
     def get_pools(self, ctx: context.RequestContext) -> list[dict[str, Any]]:
-        return [{"name": HOST, "capabilities": {"free_capacity_gb": 1}}]
+        return self.pools
 
 
 @dataclass
