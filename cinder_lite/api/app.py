@@ -11,6 +11,7 @@ from cinder_lite.api import (
     messages,
     quota_classes,
     quotas,
+    resource_filters,
     routes,
     services,
     type_access,
@@ -77,6 +78,7 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
         ),
         quotas=quotas.QuotasController(engine),
         quota_classes=quota_classes.QuotaClassesController(engine),
+        resource_filters=resource_filters.ResourceFiltersController(),
         messages=messages.MessagesController(message_operations.MessageApi(parts.database), settings.max_limit),
     )
     router = routing.Router(routes.roots(controllers), {"/v3": routes.version_3(controllers)})

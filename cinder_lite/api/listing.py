@@ -20,9 +20,17 @@ VOLUME_FILTERS = frozenset(
         "created_at", "updated_at", "consumes_quota",
     }
 )  # fmt: skip
-ADMIN_VOLUME_FILTERS = frozenset({"project_id", "tenant_id", "user_id", "host", "id", "volume_type_id"})
+ADMIN_VOLUME_FILTERS = frozenset(
+    {
+        "project_id", "tenant_id", "user_id", "host", "id", "volume_type_id", "display_name", "attach_status",
+        "snapshot_id", "source_volid", "consistencygroup_id", "multiattach", "replication_status", "cluster_name",
+        "encryption_key_id",
+    }
+)  # fmt: skip
 COLUMNS = {"name": "display_name", "consumes_quota": "use_quota", "tenant_id": "project_id"}
-BOOLEANS = frozenset({"bootable", "consumes_quota"})
+BOOLEANS = frozenset({"bootable", "consumes_quota", "multiattach"})
+# These have no part that one could look for.
+NO_TEXTS = frozenset({"metadata", "size", "created_at", "updated_at"}) | BOOLEANS
 TIMES = frozenset({"created_at", "updated_at"})
 ATTACHMENT_FILTERS = {
     "volume_id": "volume_id",
@@ -71,9 +79,10 @@ def volume_filters(request: expose.ApiRequest) -> volume_lists.Filters:
     ctx = request.context
     allowed = VOLUME_FILTERS | (ADMIN_VOLUME_FILTERS if ctx.is_admin else frozenset())
     asked = {name: values[-1] for name, values in request.query.items() if name not in PAGING}
-    like = {name[:-1]: asked.pop(name) for name in list(asked) if name.endswith("~") and request.at_least("3.34")}
+    like = _inexact(request, asked)
     if request.at_least("3.31"):
-        _refuse_unknown([*asked, *like], allowed)
+        _refuse_unknown(asked, allowed)
+        _refuse_unknown(like, allowed - NO_TEXTS)
     known = {name: value for name, value in asked.items() if name in allowed}
     times = [moment for name in TIMES & set(known) for moment in _times(request, name, known.pop(name))]
     project = None if everyone(request) else str(ctx.project_id)
@@ -89,21 +98,33 @@ def volume_filters(request: expose.ApiRequest) -> volume_lists.Filters:
     )
 
 
-def attachment_filters(request: expose.ApiRequest) -> dict[str, str]:
+def attachment_filters(request: expose.ApiRequest) -> paging.Matches:
     """The filters of a list of attachments, by column. From 3.31 on an unknown one is an errors.InvalidInput."""
-    asked = {name: values[-1] for name, values in request.query.items() if name not in PAGING}
-    known = {**ATTACHMENT_FILTERS, **({"project_id": "project_id"} if request.context.is_admin else {})}
-    if request.at_least("3.31"):
-        _refuse_unknown(asked, known)
-    return {known[name]: value for name, value in asked.items() if name in ATTACHMENT_FILTERS}
+    return _matches(request, ATTACHMENT_FILTERS, {"project_id"} if request.context.is_admin else set())
 
 
-def message_filters(request: expose.ApiRequest) -> dict[str, str]:
+def message_filters(request: expose.ApiRequest) -> paging.Matches:
     """The filters of a list of messages, by column. From 3.31 on an unknown one is an errors.InvalidInput."""
+    return _matches(request, {name: name for name in MESSAGE_FILTERS}, set())
+
+
+def _matches(request: expose.ApiRequest, columns: Mapping[str, str], others: Collection[str]) -> paging.Matches:
+    """The filters on `columns`; `others` are read elsewhere."""
     asked = {name: values[-1] for name, values in request.query.items() if name not in PAGING}
+    like = _inexact(request, asked)
     if request.at_least("3.31"):
-        _refuse_unknown(asked, MESSAGE_FILTERS)
-    return {name: value for name, value in asked.items() if name in MESSAGE_FILTERS}
+        _refuse_unknown([*asked, *like], {*columns, *others})
+    return paging.Matches(
+        equal={columns[name]: value for name, value in asked.items() if name in columns},
+        like={columns[name]: value for name, value in like.items() if name in columns},
+    )
+
+
+def _inexact(request: expose.ApiRequest, asked: dict[str, str]) -> dict[str, str]:
+    """Takes the filters `name~` (3.34), which ask for a part of the value, out of `asked`."""
+    if not request.at_least("3.34"):
+        return {}
+    return {name[:-1]: asked.pop(name) for name in list(asked) if name.endswith("~")}
 
 
 def type_filters(request: expose.ApiRequest) -> type_lists.Filters:

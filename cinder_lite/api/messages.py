@@ -6,6 +6,7 @@ from typing import Any
 
 from cinder_lite.api import listing, views
 from cinder_lite.db import messages as rows
+from cinder_lite.db import paging
 from cinder_lite.volume import api, messages
 from lite_common.wsgi import expose
 
@@ -25,11 +26,11 @@ class MessagesController:
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The messages of the caller's project, newest first."""
         paged = request.at_least(PAGED)
-        wanted = listing.page(request, self._max_limit) if paged else listing.paging.Page(limit=self._max_limit)
-        equal = listing.message_filters(request) if paged else {}
+        wanted = listing.page(request, self._max_limit) if paged else paging.Page(limit=self._max_limit)
+        matches = listing.message_filters(request) if paged else paging.Matches()
         project = None if listing.everyone(request) else str(request.context.project_id)
         links = views.Links(request, "messages")
-        items = [_view(one, links) for one in self._messages.page(project, equal, wanted)]
+        items = [_view(one, links) for one in self._messages.page(project, matches, wanted)]
         more = expose.page_links(request, "marker", items, wanted.limit) if paged else []
         return {"messages": items} | ({"messages_links": more} if more else {})
 

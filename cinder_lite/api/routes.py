@@ -9,6 +9,7 @@ from cinder_lite.api import (
     messages,
     quota_classes,
     quotas,
+    resource_filters,
     services,
     type_access,
     types,
@@ -32,6 +33,7 @@ class Controllers:
     quotas: quotas.QuotasController
     messages: messages.MessagesController
     quota_classes: quota_classes.QuotaClassesController
+    resource_filters: resource_filters.ResourceFiltersController
     default_types: type_access.DefaultTypesController
     type_encryption: type_access.TypeEncryptionController
     type_access: type_access.TypeAccessController
@@ -69,6 +71,7 @@ def version_3(c: Controllers) -> list[Route]:
         Route("PUT", "/attachments/{attachment_id}", c.attachments.update),
         Route("DELETE", "/attachments/{attachment_id}", c.attachments.delete),
         Route("POST", "/attachments/{attachment_id}/action", c.attachments.perform),
+        Route("GET", "/resource_filters", c.resource_filters.index),
         Route("GET", "/messages", c.messages.index),
         Route("GET", "/messages/{message_id}", c.messages.show),
         Route("DELETE", "/messages/{message_id}", c.messages.delete),
@@ -97,6 +100,7 @@ def version_3(c: Controllers) -> list[Route]:
         Route("PUT", "/os-services/enable", c.services.enable),
         Route("PUT", "/os-services/disable", c.services.disable),
         Route("PUT", "/os-services/disable-log-reason", c.services.disable_log_reason),
+        Route("PUT", "/os-services/{action}", c.services.unserved),
         Route("GET", "/os-availability-zone", c.services.zones),
         Route("GET", "/scheduler-stats/get_pools", c.services.pools),
         Route("GET", "/limits", c.quotas.limits),

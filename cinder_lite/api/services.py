@@ -11,6 +11,15 @@ from lite_common import errors
 from lite_common.wsgi import expose
 
 RULE = "volume_extension:services"
+# Cinder's other actions, by the microversion that brought them.
+UNSERVED = {
+    "freeze": "3.0",
+    "thaw": "3.0",
+    "failover_host": "3.0",
+    "failover": "3.26",
+    "set-log": "3.32",
+    "get-log": "3.32",
+}
 
 
 class ServicesController:
@@ -43,6 +52,15 @@ class ServicesController:
         """As disable, with a reason that others can read (admin)."""
         told = self._set(request, disabled=True)
         return told | {"disabled_reason": request.body["disabled_reason"]}
+
+    @expose.expose()
+    def unserved(self, request: expose.ApiRequest, action: str) -> None:
+        """Replication, clusters and remote log levels are not served (admin)."""
+        policy.require_admin(request.context, f"{RULE}:update")
+        since = UNSERVED.get(action)
+        if since is None or not request.at_least(since):
+            raise errors.NotFound(f"Unknown action {action} of services.")
+        raise errors.NotImplementedHere(f"Action {action} of services is not served here.")
 
     @expose.expose()
     def zones(self, request: expose.ApiRequest) -> dict[str, Any]:

@@ -59,9 +59,12 @@ class VolumesController:
     @expose.expose(since="3.12")
     def summary(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Number and size of the project's volumes."""
-        number, size = self._volumes.count(listing.volume_filters(request))
+        filters = listing.volume_filters(request)
+        number, size = self._volumes.count(filters)
         told: dict[str, Any] = {"total_count": number, "total_size": size}
-        return {"volume-summary": told | ({"metadata": {}} if request.at_least("3.36") else {})}
+        if request.at_least("3.36"):
+            told["metadata"] = self._volumes.distinct_metadata(filters)
+        return {"volume-summary": told}
 
     @expose.expose()
     def show(self, request: expose.ApiRequest, volume_id: str) -> dict[str, Any]:

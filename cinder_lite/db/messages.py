@@ -63,9 +63,9 @@ def get(conn: sa.Connection, message_id: str, project_id: str | None) -> Message
     return Message(*row)
 
 
-def page(conn: sa.Connection, project_id: str | None, equal: Mapping[str, str], wanted: paging.Page) -> list[Message]:
-    """A page of the messages of a project (None: any) whose columns have the values of `equal`."""
-    statement = sa.select(*COLUMNS).where(*_of(project_id), *(TABLE.c[name] == value for name, value in equal.items()))
+def page(conn: sa.Connection, project_id: str | None, matches: paging.Matches, wanted: paging.Page) -> list[Message]:
+    """A page of the messages of a project (None: any) whose columns match."""
+    statement = sa.select(*COLUMNS).where(*_of(project_id), *matches.conditions(TABLE))
     statement = paging.apply(conn, statement, wanted, SORT_KEYS, TABLE)
     return [Message(*row) for row in conn.execute(statement)]
 

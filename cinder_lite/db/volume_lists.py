@@ -126,6 +126,22 @@ def count(conn: sa.Connection, filters: Filters) -> tuple[int, int]:
     return number, int(size)
 
 
+def distinct_metadata(conn: sa.Connection, filters: Filters) -> dict[str, list[str]]:
+    """All values of each key of the volumes' metadata."""
+    pairs = models.volume_metadata
+    statement = (
+        sa.select(pairs.c.key, pairs.c.value)
+        .select_from(pairs.join(TABLE, pairs.c.volume_id == TABLE.c.id))
+        .where(pairs.c.deleted.is_(False), *_where(filters))
+        .distinct()
+        .order_by(pairs.c.key, pairs.c.value)
+    )
+    found: dict[str, list[str]] = {}
+    for key, value in conn.execute(statement):
+        found.setdefault(key, []).append(value)
+    return found
+
+
 def _attached() -> tuple[sa.ColumnElement[bool], ...]:
     return ATTACHMENTS.c.deleted.is_(False), ATTACHMENTS.c.attach_status == states.ATTACHED
 

@@ -91,6 +91,11 @@ class VolumeApi:
         with self._db.connection() as conn:
             return volume_lists.count(conn, filters)
 
+    def distinct_metadata(self, filters: volume_lists.Filters) -> dict[str, list[str]]:
+        """All values of each key of the metadata of the volumes that the filters let through."""
+        with self._db.connection() as conn:
+            return volume_lists.distinct_metadata(conn, filters)
+
     def update(
         self, ctx: context.RequestContext, volume_id: str, columns: Mapping[str, Any], pairs: Mapping[str, str] | None
     ) -> volume_lists.Shown:

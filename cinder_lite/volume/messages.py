@@ -10,10 +10,9 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from cinder_lite import errors
-from cinder_lite.db import messages, volumes
+from cinder_lite.db import messages, paging, volumes
 from lite_common import context, db
 from lite_common import errors as common_errors
 
@@ -154,10 +153,10 @@ class MessageApi:
     def __init__(self, database: db.Database) -> None:
         self._db = database
 
-    def page(self, project_id: str | None, equal: dict[str, str], wanted: Any) -> list[messages.Message]:
+    def page(self, project_id: str | None, matches: paging.Matches, wanted: paging.Page) -> list[messages.Message]:
         """A page of the messages of a project (None: any)."""
         with self._db.connection() as conn:
-            return messages.page(conn, project_id, equal, wanted)
+            return messages.page(conn, project_id, matches, wanted)
 
     def get(self, message_id: str, project_id: str | None) -> messages.Message:
         """One message. Raises errors.MessageNotFound."""

@@ -70,6 +70,8 @@ def test_pages_and_filters(world: World) -> None:
     found = world.ask("GET", f"/messages?resource_uuid={volumes[1]}&resource_type=VOLUME").json["messages"]
     assert [one["resource_uuid"] for one in found] == [volumes[1]]
     assert world.ask("GET", "/messages?event_id=none").json == {"messages": []}
+    assert len(world.ask("GET", "/messages?event_id~=_008_", version="3.34").json["messages"]) == 3
+    assert world.ask("GET", "/messages?event_id~=%25x").json == {"messages": []}
     assert world.ask("GET", "/messages?bogus=1").status_int == 400
     assert world.ask("GET", "/messages?sort=project_id").status_int == 400
     assert world.ask("GET", "/messages?marker=nope").status_int == 404

@@ -124,6 +124,9 @@ def test_services(world: World) -> None:
     assert world.ask("PUT", "/os-services/enable", body).json["status"] == "enabled"
     assert world.ask("PUT", "/os-services/enable", body | {"host": "nope"}).status_int == 404
     assert world.ask("PUT", "/os-services/enable", {"host": "x"}).status_int == 400
+    for action, version, status in (("freeze", "3.0", 501), ("get-log", "3.31", 404), ("get-log", "3.32", 501)):
+        assert world.ask("PUT", f"/os-services/{action}", body, version=version).status_int == status
+    assert world.ask("PUT", "/os-services/freeze", body, token=USER).status_int == 403
 
 
 def test_pools(world: World) -> None:

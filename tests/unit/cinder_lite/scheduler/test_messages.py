@@ -13,7 +13,7 @@ from tests.unit.cinder_lite.scheduler.test_flow import World
 
 def told(database: db.Database) -> list[messages.Message]:
     with database.connection() as conn:
-        return messages.page(conn, None, {}, paging.Page(limit=10))
+        return messages.page(conn, None, paging.Matches(), paging.Page(limit=10))
 
 
 def test_no_backend(database: db.Database) -> None:

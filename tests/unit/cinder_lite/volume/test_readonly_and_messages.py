@@ -18,7 +18,7 @@ SERVER = str(uuid.uuid4())
 
 def told(node: Node) -> list[str]:
     with node.database.connection() as conn:
-        found = messages.page(conn, "demo", {}, paging.Page(limit=10))
+        found = messages.page(conn, "demo", paging.Matches(), paging.Page(limit=10))
     return [one.event_id for one in found]
 
 
@@ -84,7 +84,7 @@ def test_a_backend_that_is_not_ready(node: Node) -> None:
     with pytest.raises(cinder_errors.DriverNotInitialized):
         connections.attachment_update(node.backend, ctx, volume_id, attachment, CONNECTOR)
     with node.database.connection() as conn:
-        [one] = messages.page(conn, "demo", {}, paging.Page(limit=10))
+        [one] = messages.page(conn, "demo", paging.Matches(), paging.Page(limit=10))
     assert (one.event_id, one.resource_uuid, one.request_id) == ("VOLUME_VOLUME_004_002", volume_id, "req-7")
 
 
