@@ -122,7 +122,7 @@ class Messages:
             with self.database.connection() as conn:
                 values = {
                     "project_id": volumes.get(conn, volume_id).project_id or "",
-                    "request_id": ctx.global_request_id or ctx.request_id,
+                    "request_id": ctx.request_id,
                     "resource_type": resource_type,
                     "resource_uuid": resource_uuid or volume_id,
                     "event_id": f"VOLUME_{resource_type}_{action.id}_{detail.id}",
@@ -135,13 +135,15 @@ class Messages:
             LOG.warning("no message tells the user that %s of %s failed: %s", action.text, volume_id, err.message)
 
     @contextlib.contextmanager
-    def about(self, ctx: context.RequestContext, volume_id: str, action: Code) -> Iterator[None]:
-        """Raise an error that ends the block, and tell of it; a refusal that has no detail of its own is told by its
-        answer alone."""
+    def about(
+        self, ctx: context.RequestContext, volume_id: str, action: Code, otherwise: Code = UNKNOWN_ERROR
+    ) -> Iterator[None]:
+        """Raise an error that ends the block, and tell of it, with the detail `otherwise` where the error has none of
+        its own; without that, a refusal (4xx) is told by its answer alone."""
         try:
             yield
         except common_errors.LiteError as err:
-            detail = detail_of(err)
+            detail = detail_of(err, otherwise)
             if err.code >= 500 or detail is not UNKNOWN_ERROR:
                 self.tell(ctx, volume_id, action, detail)
             raise
