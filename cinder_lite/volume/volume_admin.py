@@ -8,6 +8,7 @@ from typing import Any
 from cinder_lite import errors, states
 from cinder_lite.db import admin_metadata, attachments, resets, volumes
 from cinder_lite.volume import api, legacy, protection
+from cinder_lite.volume.attachments import require_host
 from lite_common import context, db, trace
 
 _ATTACH_STATES = (states.ATTACHED, states.DETACHED)
@@ -79,7 +80,7 @@ class VolumeAdminApi:
         protection.check_detach_any(ctx, self._compute, volume_id, found, attachment_id)
         if attachment_id is None and len(found) > 1:
             raise errors.SeveralAttachments(volume_id=volume_id)
-        host = legacy.require_host(volume_id, volume.host, volume.status)
+        host = require_host(volume_id, volume.host, volume.status)
         chosen = next((one for one in found if attachment_id in (None, one.id)), None)
         if connector is None and chosen is not None:
             connector = chosen.connector
