@@ -75,6 +75,14 @@ def version_3(c: Controllers) -> list[Route]:
         Route("GET", "/messages", c.messages.index),
         Route("GET", "/messages/{message_id}", c.messages.show),
         Route("DELETE", "/messages/{message_id}", c.messages.delete),
+        *_types(c),
+        *_operation(c),
+    ]
+
+
+def _types(c: Controllers) -> list[Route]:
+    """Volume types, who may use them, and which is the default."""
+    return [
         Route("GET", "/types", c.types.index),
         Route("POST", "/types", c.types.create),
         Route("GET", "/types/{type_id}", c.types.show),
@@ -96,6 +104,12 @@ def version_3(c: Controllers) -> list[Route]:
         Route("GET", "/types/{type_id}/extra_specs/{key}", c.types.show_spec),
         Route("PUT", "/types/{type_id}/extra_specs/{key}", c.types.update_spec),
         Route("DELETE", "/types/{type_id}/extra_specs/{key}", c.types.delete_spec),
+    ]
+
+
+def _operation(c: Controllers) -> list[Route]:
+    """Daemons, zones, pools, limits."""
+    return [
         Route("GET", "/os-services", c.services.index),
         Route("PUT", "/os-services/enable", c.services.enable),
         Route("PUT", "/os-services/disable", c.services.disable),

@@ -15,6 +15,12 @@ MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "
 
 def upgrade() -> None:
     """Make the tables."""
+    _volume_admin_metadata()
+    _messages()
+    _types_and_classes()
+
+
+def _volume_admin_metadata() -> None:
     op.create_table(
         "volume_admin_metadata",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -27,6 +33,9 @@ def upgrade() -> None:
         **MYSQL,
     )
     op.create_index("ix_volume_admin_metadata_owner", "volume_admin_metadata", ["volume_id", "deleted"])
+
+
+def _messages() -> None:
     op.create_table(
         "messages",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -45,6 +54,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_messages_project_page", "messages", ["project_id", "deleted", "created_at", "id"])
     op.create_index("ix_messages_expiry", "messages", ["expires_at"])
+
+
+def _types_and_classes() -> None:
     op.create_table(
         "volume_type_projects",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
