@@ -11,13 +11,16 @@ from cinder_lite.api import (
     quotas,
     routes,
     services,
+    snapshots,
     types,
     versions,
     volume_actions,
+    volume_changes,
     volumes,
 )
-from cinder_lite.volume import admin, api, legacy, protection, requests
+from cinder_lite.volume import admin, api, changes, legacy, protection, requests
 from cinder_lite.volume import attachments as attachment_operations
+from cinder_lite.volume import snapshots as snapshot_operations
 from cinder_lite.volume import types as type_operations
 from lite_common import db
 from lite_common.wsgi import pipeline, routing
@@ -53,7 +56,8 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
         versions=versions.VersionsController(),
         volumes=volumes.VolumesController(volume_operations, settings.max_limit),
         volume_actions=volume_actions.VolumeActionsController(
-            legacy.LegacyApi(parts.database, parts.daemon, parts.compute)
+            legacy.LegacyApi(parts.database, parts.daemon, parts.compute),
+            volume_changes.actions(changes.ChangeApi(parts.database, engine, parts.scheduler)),
         ),
         attachments=attachments.AttachmentsController(
             attachment_operations.AttachmentApi(parts.database, parts.daemon, parts.compute), settings.max_limit
@@ -63,6 +67,9 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
             admin.AdminApi(parts.database, parts.scheduler, settings.service_down_time), volume_operations
         ),
         quotas=quotas.QuotasController(engine),
+        snapshots=snapshots.SnapshotsController(
+            snapshot_operations.SnapshotApi(parts.database, engine, parts.scheduler, parts.daemon), settings.max_limit
+        ),
     )
     router = routing.Router(routes.roots(controllers), {"/v3": routes.version_3(controllers)})
     return pipeline.Pipeline(versions.KIND, router, authenticate, max_body=settings.max_body, healthy=healthy)

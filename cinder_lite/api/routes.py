@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cinder_lite.api import attachments, quotas, services, types, versions, volume_actions, volumes
+from cinder_lite.api import attachments, quotas, services, snapshots, types, versions, volume_actions, volumes
 from lite_common.wsgi.routing import Route
 
 
@@ -19,6 +19,7 @@ class Controllers:
     types: types.TypesController
     services: services.ServicesController
     quotas: quotas.QuotasController
+    snapshots: snapshots.SnapshotsController
 
 
 def roots(c: Controllers) -> list[Route]:
@@ -46,6 +47,19 @@ def version_3(c: Controllers) -> list[Route]:
         Route("PUT", "/volumes/{volume_id}/metadata/{key}", c.volumes.update_meta),
         Route("DELETE", "/volumes/{volume_id}/metadata/{key}", c.volumes.delete_meta),
         Route("POST", "/volumes/{volume_id}/action", c.volume_actions.perform),
+        Route("GET", "/snapshots", c.snapshots.index),
+        Route("POST", "/snapshots", c.snapshots.create),
+        Route("GET", "/snapshots/detail", c.snapshots.detail),
+        Route("GET", "/snapshots/{snapshot_id}", c.snapshots.show),
+        Route("PUT", "/snapshots/{snapshot_id}", c.snapshots.update),
+        Route("DELETE", "/snapshots/{snapshot_id}", c.snapshots.delete),
+        Route("POST", "/snapshots/{snapshot_id}/action", c.snapshots.perform),
+        Route("GET", "/snapshots/{snapshot_id}/metadata", c.snapshots.metadata),
+        Route("POST", "/snapshots/{snapshot_id}/metadata", c.snapshots.merge_metadata),
+        Route("PUT", "/snapshots/{snapshot_id}/metadata", c.snapshots.replace_metadata),
+        Route("GET", "/snapshots/{snapshot_id}/metadata/{key}", c.snapshots.show_meta),
+        Route("PUT", "/snapshots/{snapshot_id}/metadata/{key}", c.snapshots.update_meta),
+        Route("DELETE", "/snapshots/{snapshot_id}/metadata/{key}", c.snapshots.delete_meta),
         Route("GET", "/attachments", c.attachments.index),
         Route("POST", "/attachments", c.attachments.create),
         Route("GET", "/attachments/detail", c.attachments.detail),

@@ -173,7 +173,8 @@ def unreserve(conn: sa.Connection, volume_id: str, project_id: str | None = None
 
 
 def begin_deleting(conn: sa.Connection, volume_id: str) -> bool:
-    """Move to `deleting` unless the volume is attached, in use or migrating."""
+    """Move to `deleting` unless the volume is attached, in use or migrating. Whether it has snapshots is for
+    `snapshots.begin_deleting_volume`, which holds its row."""
     loose = TABLE.c.attach_status != states.ATTACHED
     return move(conn, "begin_deleting", volume_id, loose, terminated_at=db.utcnow())
 

@@ -37,6 +37,15 @@ class VolumeDaemon(Protocol):
     ) -> None:
         """Have the volume made there."""
 
+    def create_snapshot(self, ctx: context.RequestContext, host: str, snapshot_id: str) -> None:
+        """Have the snapshot made there."""
+
+    def extend_volume(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
+        """Have the volume extended there."""
+
+    def retype(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
+        """Have the volume get its new type there."""
+
     def publish_service_capabilities(self, ctx: context.RequestContext) -> None:
         """Ask all backends for a report."""
 
@@ -117,7 +126,7 @@ def lost(scheduler: Scheduler, untouched_for: float = LOST_AFTER) -> list[str]:
 
 
 def chosen_filters(names: Sequence[str]) -> list[filters.Filter]:
-    """The filters of those names, after the one that always holds.
+    """The filters of those names, after the two that always hold.
 
     Raises errors.Invalid, naming the option, for a name that is unknown.
     """
@@ -126,4 +135,4 @@ def chosen_filters(names: Sequence[str]) -> list[filters.Filter]:
         raise errors.Invalid(
             f"scheduler_default_filters names {', '.join(unknown)}; known are {', '.join(filters.FILTERS)}."
         )
-    return [filters.not_tried, *(filters.FILTERS[name] for name in names)]
+    return [filters.not_tried, filters.has_source, *(filters.FILTERS[name] for name in names)]
