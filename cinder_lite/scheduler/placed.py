@@ -33,6 +33,7 @@ def extend_volume(scheduler: Scheduler, ctx: context.RequestContext, volume_id: 
         except errors.NoValidBackend:
             changes.finish(scheduler.database, "extend_refused", volume_id)
             raise
+        scheduler.states.consume(str(volume.host), f"growth of {volume_id}", request.size)
         _tell(lambda: scheduler.volume.extend_volume(ctx, str(volume.host), volume_id), f"volume {volume_id}")
 
 
@@ -52,6 +53,7 @@ def create_snapshot(scheduler: Scheduler, ctx: context.RequestContext, snapshot_
             with scheduler.database.connection() as conn:
                 snapshots.move(conn, "create_failed", snapshot_id)
             raise
+        scheduler.states.consume(str(snapshot.host), snapshot_id, request.size)
         _tell(lambda: scheduler.volume.create_snapshot(ctx, str(snapshot.host), snapshot_id), f"snapshot {snapshot_id}")
 
 
