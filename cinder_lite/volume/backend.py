@@ -52,7 +52,8 @@ class Backend:
 
     `ready` is set while driver and target can work, `trouble` says why they cannot. `generation` is the start of the
     target daemon whose exports were last made complete, `suspects` the exports that nobody needed at the last look,
-    `busy_since` when a deletion first found the device of a volume open. `compute` is told of volumes that grew.
+    `busy_since` when a deletion first found the device of a volume open. `compute` is told of volumes that grew,
+    `ungrown` are those (by id) whose target cannot show it while somebody is logged in.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Backend:
     generation: str = ""
     suspects: frozenset[str] = frozenset()
     busy_since: dict[str, float] = field(default_factory=dict)
+    ungrown: set[str] = field(default_factory=set)
 
     @property
     def host(self) -> str:

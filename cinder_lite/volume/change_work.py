@@ -71,12 +71,25 @@ def _pending(backend: Backend, volume_id: str) -> tuple[rows.Exported | None, ch
             return None, wanted
 
 
-def _show_to_hosts(backend: Backend, volume_id: str) -> None:
+def show_again(backend: Backend) -> None:
+    """Timer: show the size of volumes whose targets could not do that before because somebody was logged in."""
+    for volume_id in list(backend.ungrown):
+        if not backend.locks.held(volume_id):
+            with backend.locks.hold(volume_id, "extend_target"):
+                backend.ungrown.discard(volume_id)
+                _show_to_hosts(backend, volume_id, is_first=False)
+
+
+def _show_to_hosts(backend: Backend, volume_id: str, *, is_first: bool = True) -> None:
     """Best effort: the bytes are there, and whoever connects anew sees them."""
     name = volume_name(volume_id)
     try:
         if name in backend.target.exported():
             backend.target.extend_target(name, backend.driver.local_path(name))
+    except errors.VolumeIsBusy as err:
+        backend.ungrown.add(volume_id)
+        if is_first:
+            LOG.warning("the new size of volume %s is shown once it is not in use: %s", volume_id, err.message)
     except common_errors.LiteError as err:
         LOG.warning("hosts do not see the new size of volume %s until they connect anew: %s", volume_id, err.message)
 

@@ -48,7 +48,8 @@ def restore_exports(backend: Backend, ctx: context.RequestContext) -> None:
 
 
 def watch_target(backend: Backend) -> None:
-    """Restore the exports when the target daemon was started anew. Cheap: one connection to its control socket."""
+    """Restore the exports when the target daemon was started anew, and show the sizes of volumes that are out of use
+    since they grew. Cheap: one connection to its control socket."""
     if not backend.ready.is_set():
         return
     try:
@@ -56,6 +57,7 @@ def watch_target(backend: Backend) -> None:
             LOG.warning("the target daemon of backend %s was started anew; restoring its exports", backend.name)
             restore_exports(backend, context.admin_context(overwrite=False))
         backend.trouble = ""
+        change_work.show_again(backend)
     except errors.Unavailable as err:
         if err.message != backend.trouble:
             LOG.error("%s", err.message)

@@ -21,7 +21,7 @@ def external_instance_event(
 
     The volume's new size is written down first. A server that does not have the volume (any more) is left alone. What
     fails is a fault of the server, UnsupportedVolume where QEMU connects the disk by itself: the guest sees the size
-    after the next hard reboot.
+    after a stop and a start.
     """
     if name != VOLUME_EXTENDED:
         LOG.warning("event %s (tag %s) of server %s is not known here", name, tag, server_id)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cinder_lite import states
+from cinder_lite import errors, states
 from cinder_lite.db import attachments, changes, quotas, types, volumes
 from cinder_lite.volume import change_work, connections, recovery
 from lite_common import context
@@ -111,6 +111,33 @@ def test_a_target_that_cannot_show_it_changes_nothing(
     assert asked == [(f"volume-{volume_id}", f"/dev/fake/volume-{volume_id}")]
     assert row(node, volume_id) == ("in-use", 3, NOTHING)
     assert len(compute.told) == 1
+
+
+def test_a_target_that_is_in_use_shows_it_later(
+    node: Node, compute: ComputeTwin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume_id = attached(node, str(uuid.uuid4()))
+    extending(node, volume_id)
+    asked: list[str] = []
+    answers: list[Exception | None] = [
+        errors.VolumeIsBusy(volume_id=volume_id, reason="a guest is logged in"),
+        errors.VolumeIsBusy(volume_id=volume_id, reason="a guest is logged in"),
+        None,
+    ]
+
+    def extend_target(name: str, path: str) -> None:
+        asked.append(name)
+        if failure := answers.pop(0):
+            raise failure
+
+    monkeypatch.setattr(node.target, "extend_target", extend_target)
+    change_work.extend_volume(node.backend, node.ctx, volume_id)
+    assert row(node, volume_id) == ("in-use", 3, NOTHING)
+    node.backend.generation = node.target.generation()
+    for _ in range(4):
+        recovery.watch_target(node.backend)
+    assert asked == [f"volume-{volume_id}"] * 3
+    assert node.backend.ungrown == set()
 
 
 def test_a_driver_that_fails(node: Node, compute: ComputeTwin) -> None:
