@@ -195,6 +195,11 @@ ATTACHMENT = fsm.table(
 DELETABLE_SNAPSHOT = frozenset({AVAILABLE, ERROR, ERROR_DELETING})
 # What an administrator may set a snapshot to; one set to `deleting` is deleted by the next look at what was lost.
 SNAPSHOT_STATES = (AVAILABLE, CREATING, DELETING, ERROR, ERROR_DELETING)
+# What whoever makes or deletes a snapshot outside of this service may tell of it, by the move that tells it.
+TOLD = {
+    "tell_creating": frozenset({CREATING, AVAILABLE, ERROR}),
+    "tell_deleting": frozenset({DELETING, ERROR_DELETING}),
+}
 
 SNAPSHOT = fsm.table(
     (
@@ -215,6 +220,18 @@ SNAPSHOT = fsm.table(
         Move("delete_refused", {"status": DELETING}, {"status": AVAILABLE}, "cinder-volume found it in use."),
         Move("delete_failed", {"status": DELETING}, {"status": ERROR_DELETING}, "cinder-volume could not delete it."),
         Move("reset", {}, {"status": AVAILABLE}, "cinder-api: os-reset_status, to any state that is asked for."),
+        Move(
+            "tell_creating",
+            {"status": CREATING},
+            {"status": AVAILABLE},
+            "cinder-api: os-update_snapshot_status; or to error, or it stays, with a new progress.",
+        ),
+        Move(
+            "tell_deleting",
+            {"status": DELETING},
+            {"status": ERROR_DELETING},
+            "cinder-api: os-update_snapshot_status; or it stays, with a new progress.",
+        ),
     )
 )
 

@@ -30,6 +30,7 @@ ADMIN_SNAPSHOT_FILTERS = frozenset({"project_id", "tenant_id", "user_id", "id"})
 COLUMNS = {"name": "display_name", "consumes_quota": "use_quota", "tenant_id": "project_id"}
 BOOLEANS = frozenset({"bootable", "consumes_quota"})
 TIMES = frozenset({"created_at", "updated_at"})
+NO_TEXTS = BOOLEANS | TIMES | {"metadata", "size"}
 ATTACHMENT_FILTERS = {
     "volume_id": "volume_id",
     "instance_id": "instance_uuid",
@@ -88,7 +89,9 @@ def _filters(request: expose.ApiRequest, for_all: frozenset[str], for_admins: fr
     asked = {name: values[-1] for name, values in request.query.items() if name not in PAGING}
     like = {name[:-1]: asked.pop(name) for name in list(asked) if name.endswith("~") and request.at_least("3.34")}
     if request.at_least("3.31"):
-        _refuse_unknown([*asked, *like], allowed)
+        # A text can be a part of texts only.
+        _refuse_unknown([*asked, *(f"{name}~" for name in like if name in NO_TEXTS)], allowed)
+        _refuse_unknown(like, allowed)
     known = {name: value for name, value in asked.items() if name in allowed}
     times = [moment for name in TIMES & set(known) for moment in _times(request, name, known.pop(name))]
     project = None if everyone(request) else str(ctx.project_id)

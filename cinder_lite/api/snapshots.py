@@ -14,6 +14,7 @@ from lite_common.wsgi import expose
 
 # The first version at which an attached volume needs no force, and may not be refused by it.
 FORCED_SINCE = "3.66"
+ACTIONS = ("os-reset_status", "os-force_delete", "os-update_snapshot_status")
 RESET = "volume_extension:snapshot_admin_actions:reset_status"
 FORCE_DELETE = "volume_extension:snapshot_admin_actions:force_delete"
 
@@ -30,7 +31,7 @@ class SnapshotsController:
         """Begin to make a snapshot."""
         asked = request.body["snapshot"]
         wanted = snapshots.CreateRequest(
-            volume_id=asked["volume_id"],
+            volume_id=str(asked["volume_id"]),
             attached=_attached(request, asked),
             name=_text(asked, "name"),
             description=_text(asked, "description"),
@@ -74,7 +75,7 @@ class SnapshotsController:
 
     @expose.expose(status=202, body=schemas.ACTION)
     def perform(self, request: expose.ApiRequest, snapshot_id: str) -> None:
-        """An action of administrators: os-reset_status or os-force_delete."""
+        """An action: os-reset_status and os-force_delete of administrators, os-update_snapshot_status."""
         [(name, value)] = request.body.items()
         if name == "os-reset_status":
             policy.require_admin(request.context, RESET)
@@ -82,10 +83,12 @@ class SnapshotsController:
         elif name == "os-force_delete":
             policy.require_admin(request.context, FORCE_DELETE)
             self._snapshots.delete(request.context, snapshot_id, force=True)
-        elif name in ("os-update_snapshot_status", "os-unmanage"):
+        elif name == "os-update_snapshot_status":
+            self._snapshots.tell(request.context, snapshot_id, value["status"], value.get("progress"))
+        elif name == "os-unmanage":
             raise common_errors.NotImplementedHere(f"Action {name} is not served here.")
         else:
-            raise common_errors.Invalid(f"There is no such action: {name}. Known: os-reset_status, os-force_delete.")
+            raise common_errors.Invalid(f"There is no such action: {name}. Known: {', '.join(ACTIONS)}.")
 
     @expose.expose()
     def metadata(self, request: expose.ApiRequest, snapshot_id: str) -> dict[str, Any]:

@@ -140,6 +140,20 @@ class SnapshotApi:
             snapshots.get(conn, snapshot_id, api.visible_project(ctx))
             snapshots.move(conn, "reset", snapshot_id, status=status)
 
+    def tell(self, ctx: context.RequestContext, snapshot_id: str, status: str, progress: str | None) -> None:
+        """Record what whoever makes or deletes the snapshot tells of it. Raises errors.SnapshotNotFound,
+        errors.InvalidSnapshot in a state from which that status cannot come."""
+        with self._db.connection() as conn:
+            snapshots.get(conn, snapshot_id, api.visible_project(ctx))
+            values = {"status": status} | ({"progress": progress} if progress else {})
+            moves = [name for name, statuses in states.TOLD.items() if status in statuses]
+            if not any(snapshots.move(conn, name, snapshot_id, **values) for name in moves):
+                now = snapshots.get(conn, snapshot_id).status
+                raise errors.InvalidSnapshot(
+                    reason=f"Provided snapshot status {status} not allowed for snapshot {snapshot_id} with "
+                    f"status {now}."
+                )
+
     def write_metadata(
         self, ctx: context.RequestContext, snapshot_id: str, pairs: Mapping[str, str], *, replace: bool
     ) -> dict[str, str]:
