@@ -16,8 +16,9 @@ from lite_common import db
 
 UNLIMITED = -1
 VOLUMES, GIGABYTES, PER_VOLUME = quotas.VOLUMES, quotas.GIGABYTES, "per_volume_gigabytes"
+SNAPSHOTS = quotas.SNAPSHOTS
 # Resources of Cinder that this service does not have: none can be made, so none are allowed.
-ABSENT = ("snapshots", "backups", "backup_gigabytes", "groups")
+ABSENT = ("backups", "backup_gigabytes", "groups")
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,28 @@ class QuotaEngine:
         }
 
         def work(conn: Any) -> list[str]:
-            quotas.lock(conn, project_id)
-            limits = self._defaults | quota_classes.limits(conn) | quotas.limits(conn, project_id)
-            per_volume = limits.get(PER_VOLUME, UNLIMITED)
-            if 0 <= per_volume < size:
-                raise errors.VolumeSizeExceedsLimit(size=size, limit=per_volume)
-            counted = quotas.count(conn, project_id)
-            for resource, delta in deltas.items():
-                _check(resource, delta, limits.get(resource, UNLIMITED), counted.get(resource, quotas.Usage()))
+            counted = self.admit(conn, project_id, deltas, volume_size=size)
             return quotas.reserve(conn, project_id, deltas, counted, self._expire)
 
         return self._db.run(work)
+
+    def admit(
+        self, conn: Any, project_id: str, deltas: Mapping[str, int], *, volume_size: int = 0
+    ) -> dict[str, quotas.Usage]:
+        """Return the project's usage when it may have so much more, of each resource, and a volume of that size.
+
+        The usage is held until the transaction `conn` ends; one that goes on to make what was admitted calls
+        `quotas.recount` then, and needs no reservation. Raises errors of the TooLarge family.
+        """
+        quotas.lock(conn, project_id)
+        limits = self._defaults | quota_classes.limits(conn) | quotas.limits(conn, project_id)
+        per_volume = limits.get(PER_VOLUME, UNLIMITED)
+        if 0 <= per_volume < volume_size:
+            raise errors.VolumeSizeExceedsLimit(size=volume_size, limit=per_volume)
+        counted = quotas.count(conn, project_id)
+        for resource, delta in deltas.items():
+            _check(resource, delta, limits.get(resource, UNLIMITED), counted.get(resource, quotas.Usage()))
+        return counted
 
     def settle(self, project_id: str, reservations: list[str]) -> None:
         """End the reservations, whatever became of what they were for. May be repeated."""
@@ -101,8 +113,9 @@ class QuotaEngine:
 
     def _known(self, conn: Any) -> dict[str, int]:
         """Every resource with the limit that the configuration gives it; volume types have none there."""
-        per_type = [f"{what}_{name}" for name in types.names(conn) for what in (VOLUMES, GIGABYTES, "snapshots")]
-        return dict.fromkeys(per_type, UNLIMITED) | dict.fromkeys(ABSENT, 0) | self._defaults
+        per_type = [f"{what}_{name}" for name in types.names(conn) for what in (VOLUMES, GIGABYTES, SNAPSHOTS)]
+        fixed = {SNAPSHOTS: UNLIMITED} | dict.fromkeys(ABSENT, 0)
+        return dict.fromkeys(per_type, UNLIMITED) | fixed | self._defaults
 
     def drop_limits(self, project_id: str) -> None:
         """Let the defaults hold for the project again."""
@@ -122,4 +135,6 @@ def _check(resource: str, delta: int, limit: int, usage: quotas.Usage) -> None:
         return
     if resource.startswith(VOLUMES):
         raise errors.VolumeLimitExceeded(allowed=limit, name=resource)
+    if resource.startswith(SNAPSHOTS):
+        raise errors.SnapshotLimitExceeded(allowed=limit, name=resource)
     raise errors.GigabytesExceeded(name=resource, requested=delta, quota=limit, consumed=taken)

@@ -14,16 +14,19 @@ from cinder_lite.api import (
     resource_filters,
     routes,
     services,
+    snapshots,
     type_access,
     types,
     versions,
     volume_actions,
     volume_admin_actions,
+    volume_changes,
     volumes,
 )
-from cinder_lite.volume import admin, api, default_types, legacy, protection, requests, volume_admin
+from cinder_lite.volume import admin, api, changes, default_types, legacy, protection, requests, volume_admin
 from cinder_lite.volume import attachments as attachment_operations
 from cinder_lite.volume import messages as message_operations
+from cinder_lite.volume import snapshots as snapshot_operations
 from cinder_lite.volume import type_access as access_operations
 from cinder_lite.volume import types as type_operations
 from lite_common import db
@@ -62,9 +65,12 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
         volumes=volumes.VolumesController(volume_operations, settings.max_limit),
         volume_actions=volume_actions.VolumeActionsController(
             legacy.LegacyApi(parts.database, parts.daemon, parts.compute),
-            volume_admin_actions.table(
-                volume_admin.VolumeAdminApi(parts.database, parts.daemon, parts.compute), volume_operations
-            ),
+            {
+                **volume_changes.actions(changes.ChangeApi(parts.database, engine, parts.scheduler)),
+                **volume_admin_actions.table(
+                    volume_admin.VolumeAdminApi(parts.database, parts.daemon, parts.compute), volume_operations
+                ),
+            },
         ),
         attachments=attachments.AttachmentsController(
             attachment_operations.AttachmentApi(parts.database, parts.daemon, parts.compute), settings.max_limit
@@ -80,6 +86,9 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
         quota_classes=quota_classes.QuotaClassesController(engine),
         resource_filters=resource_filters.ResourceFiltersController(),
         messages=messages.MessagesController(message_operations.MessageApi(parts.database), settings.max_limit),
+        snapshots=snapshots.SnapshotsController(
+            snapshot_operations.SnapshotApi(parts.database, engine, parts.scheduler, parts.daemon), settings.max_limit
+        ),
     )
     router = routing.Router(routes.roots(controllers), {"/v3": routes.version_3(controllers)})
     return pipeline.Pipeline(versions.KIND, router, authenticate, max_body=settings.max_body, healthy=healthy)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from cinder_lite import errors
-from cinder_lite.db import paging, type_lists, volume_lists
+from cinder_lite.db import paging, snapshot_lists, type_lists, volume_lists
 from lite_common.wsgi import expose
 
 TRUE = frozenset({"true", "1", "yes", "on", "y", "t"})
@@ -27,11 +27,17 @@ ADMIN_VOLUME_FILTERS = frozenset(
         "encryption_key_id",
     }
 )  # fmt: skip
+SNAPSHOT_FILTERS = frozenset(
+    {
+        "name", "status", "volume_id", "metadata", "availability_zone", "consumes_quota", "created_at", "updated_at",
+    }
+)  # fmt: skip
+ADMIN_SNAPSHOT_FILTERS = frozenset({"project_id", "tenant_id", "user_id", "id"})
 COLUMNS = {"name": "display_name", "consumes_quota": "use_quota", "tenant_id": "project_id"}
 BOOLEANS = frozenset({"bootable", "consumes_quota", "multiattach"})
-# These have no part that one could look for.
-NO_TEXTS = frozenset({"metadata", "size", "created_at", "updated_at"}) | BOOLEANS
 TIMES = frozenset({"created_at", "updated_at"})
+# These have no part that one could look for.
+NO_TEXTS = BOOLEANS | TIMES | {"metadata", "size"}
 ATTACHMENT_FILTERS = {
     "volume_id": "volume_id",
     "instance_id": "instance_uuid",
@@ -76,8 +82,21 @@ def volume_filters(request: expose.ApiRequest) -> volume_lists.Filters:
 
     Below 3.31 an unknown filter is ignored, from then on it is an errors.InvalidInput.
     """
+    return volume_lists.Filters(**_filters(request, VOLUME_FILTERS, ADMIN_VOLUME_FILTERS))
+
+
+def snapshot_filters(request: expose.ApiRequest) -> snapshot_lists.Filters:
+    """The filters of a list of snapshots, by the rules of those of volumes."""
+    found = _filters(request, SNAPSHOT_FILTERS, ADMIN_SNAPSHOT_FILTERS)
+    zone = found["equal"].pop("availability_zone", None)
+    found["like"].pop("availability_zone", None)
+    return snapshot_lists.Filters(**found, availability_zone=zone)
+
+
+def _filters(request: expose.ApiRequest, for_all: frozenset[str], for_admins: frozenset[str]) -> dict[str, Any]:
+    """project_id, equal, like, metadata and times, as the records of filters have them."""
     ctx = request.context
-    allowed = VOLUME_FILTERS | (ADMIN_VOLUME_FILTERS if ctx.is_admin else frozenset())
+    allowed = for_all | (for_admins if ctx.is_admin else frozenset())
     asked = {name: values[-1] for name, values in request.query.items() if name not in PAGING}
     like = _inexact(request, asked)
     if request.at_least("3.31"):
@@ -89,13 +108,13 @@ def volume_filters(request: expose.ApiRequest) -> volume_lists.Filters:
     if ctx.is_admin and ("project_id" in known or "tenant_id" in known):
         project = known.pop("project_id", None) or known.pop("tenant_id", None)
     pairs = _pairs(known.pop("metadata")) if "metadata" in known else {}
-    return volume_lists.Filters(
-        project_id=project,
-        equal={COLUMNS.get(name, name): _value(name, value) for name, value in known.items()},
-        like={COLUMNS.get(name, name): value for name, value in like.items() if name in allowed},
-        metadata=pairs,
-        times=times,
-    )
+    return {
+        "project_id": project,
+        "equal": {COLUMNS.get(name, name): _value(name, value) for name, value in known.items()},
+        "like": {COLUMNS.get(name, name): value for name, value in like.items() if name in allowed},
+        "metadata": pairs,
+        "times": times,
+    }
 
 
 def attachment_filters(request: expose.ApiRequest) -> paging.Matches:

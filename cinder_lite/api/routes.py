@@ -11,6 +11,7 @@ from cinder_lite.api import (
     quotas,
     resource_filters,
     services,
+    snapshots,
     type_access,
     types,
     versions,
@@ -31,6 +32,7 @@ class Controllers:
     types: types.TypesController
     services: services.ServicesController
     quotas: quotas.QuotasController
+    snapshots: snapshots.SnapshotsController
     messages: messages.MessagesController
     quota_classes: quota_classes.QuotaClassesController
     resource_filters: resource_filters.ResourceFiltersController
@@ -64,6 +66,19 @@ def version_3(c: Controllers) -> list[Route]:
         Route("PUT", "/volumes/{volume_id}/metadata/{key}", c.volumes.update_meta),
         Route("DELETE", "/volumes/{volume_id}/metadata/{key}", c.volumes.delete_meta),
         Route("POST", "/volumes/{volume_id}/action", c.volume_actions.perform),
+        Route("GET", "/snapshots", c.snapshots.index),
+        Route("POST", "/snapshots", c.snapshots.create),
+        Route("GET", "/snapshots/detail", c.snapshots.detail),
+        Route("GET", "/snapshots/{snapshot_id}", c.snapshots.show),
+        Route("PUT", "/snapshots/{snapshot_id}", c.snapshots.update),
+        Route("DELETE", "/snapshots/{snapshot_id}", c.snapshots.delete),
+        Route("POST", "/snapshots/{snapshot_id}/action", c.snapshots.perform),
+        Route("GET", "/snapshots/{snapshot_id}/metadata", c.snapshots.metadata),
+        Route("POST", "/snapshots/{snapshot_id}/metadata", c.snapshots.merge_metadata),
+        Route("PUT", "/snapshots/{snapshot_id}/metadata", c.snapshots.replace_metadata),
+        Route("GET", "/snapshots/{snapshot_id}/metadata/{key}", c.snapshots.show_meta),
+        Route("PUT", "/snapshots/{snapshot_id}/metadata/{key}", c.snapshots.update_meta),
+        Route("DELETE", "/snapshots/{snapshot_id}/metadata/{key}", c.snapshots.delete_meta),
         Route("GET", "/attachments", c.attachments.index),
         Route("POST", "/attachments", c.attachments.create),
         Route("GET", "/attachments/detail", c.attachments.detail),

@@ -7,34 +7,33 @@ from typing import Any
 
 from cinder_lite.api import listing, policy
 from cinder_lite.volume import api, volume_admin
-from lite_common import context
 from lite_common.wsgi import expose
 
-Perform = Callable[[context.RequestContext, str, Any], Any]
+Perform = Callable[[expose.ApiRequest, str, Any], Any]
 RULE = "volume_extension:volume_admin_actions"
 
 
 def table(operations: volume_admin.VolumeAdminApi, volumes: api.VolumeApi) -> Mapping[str, Perform]:
     """The actions by name."""
 
-    def set_bootable(ctx: context.RequestContext, volume_id: str, value: Any) -> expose.Reply:
-        operations.set_bootable(ctx, volume_id, _flag(value, "bootable"))
+    def set_bootable(request: expose.ApiRequest, volume_id: str, value: Any) -> expose.Reply:
+        operations.set_bootable(request.context, volume_id, _flag(value, "bootable"))
         return expose.Reply(status=200)
 
-    def set_readonly(ctx: context.RequestContext, volume_id: str, value: Any) -> None:
-        operations.set_readonly(ctx, volume_id, _flag(value, "readonly"))
+    def set_readonly(request: expose.ApiRequest, volume_id: str, value: Any) -> None:
+        operations.set_readonly(request.context, volume_id, _flag(value, "readonly"))
 
-    def reset_status(ctx: context.RequestContext, volume_id: str, value: Any) -> None:
-        policy.require_admin(ctx, f"{RULE}:reset_status")
+    def reset_status(request: expose.ApiRequest, volume_id: str, value: Any) -> None:
+        policy.require_admin(request.context, f"{RULE}:reset_status")
         operations.reset_status(volume_id, value)
 
-    def force_delete(ctx: context.RequestContext, volume_id: str, value: Any) -> None:
-        policy.require_admin(ctx, f"{RULE}:force_delete")
-        volumes.delete(ctx, volume_id, force=True)
+    def force_delete(request: expose.ApiRequest, volume_id: str, value: Any) -> None:
+        policy.require_admin(request.context, f"{RULE}:force_delete")
+        volumes.delete(request.context, volume_id, force=True)
 
-    def force_detach(ctx: context.RequestContext, volume_id: str, value: Any) -> None:
-        policy.require_admin(ctx, f"{RULE}:force_detach")
-        operations.force_detach(ctx, volume_id, value.get("attachment_id"), value.get("connector"))
+    def force_detach(request: expose.ApiRequest, volume_id: str, value: Any) -> None:
+        policy.require_admin(request.context, f"{RULE}:force_detach")
+        operations.force_detach(request.context, volume_id, value.get("attachment_id"), value.get("connector"))
 
     return {
         "os-set_bootable": set_bootable,

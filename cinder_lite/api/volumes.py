@@ -14,12 +14,11 @@ from lite_common.wsgi import expose
 
 # What a volume could be made from in Cinder, and what it is called there. None of it exists here.
 ABSENT_SOURCES = {
-    "snapshot_id": "Snapshot",
     "backup_id": "Backup",
     "group_id": "Group",
     "consistencygroup_id": "ConsistencyGroup",
 }
-UNSERVED_SOURCES = ("source_volid", "imageRef", "image_id")
+UNSERVED_SOURCES = ("imageRef", "image_id")
 
 
 class VolumesController:
@@ -43,6 +42,8 @@ class VolumesController:
             availability_zone=asked.get("availability_zone") or None,
             metadata=asked.get("metadata") or {},
             scheduler_hints=hints,
+            snapshot_id=asked.get("snapshot_id") or None,
+            source_volid=asked.get("source_volid") or None,
         )
         return {"volume": _one(request, self._volumes.create(request.context, wanted), extended=False)}
 
@@ -88,11 +89,11 @@ class VolumesController:
     @expose.expose(status=202)
     def delete(self, request: expose.ApiRequest, volume_id: str) -> None:
         """Begin to delete a volume."""
-        asked = {name: listing.flag(request.value(name) or "false", name) for name in ("cascade", "force")}
-        force = asked["force"] and request.at_least("3.23")
+        cascade, force = (listing.flag(request.value(name) or "false", name) for name in ("cascade", "force"))
+        force = force and request.at_least("3.23")
         if force:
             policy.require_admin(request.context, "volume:force_delete")
-        self._volumes.delete(request.context, volume_id, force=force)
+        self._volumes.delete(request.context, volume_id, cascade=cascade, force=force)
 
     @expose.expose()
     def metadata(self, request: expose.ApiRequest, volume_id: str) -> dict[str, Any]:
@@ -155,8 +156,6 @@ class VolumesController:
         for key, kind in ABSENT_SOURCES.items():
             if asked.get(key):
                 raise common_errors.NotFound(f"{kind} {asked[key]} could not be found.")
-        if asked.get("source_volid"):
-            self._volumes.show(request.context, asked["source_volid"])
         for key in UNSERVED_SOURCES:
             if asked.get(key):
                 raise common_errors.Invalid(

@@ -80,10 +80,16 @@ volumes = sa.Table(
     *_texts(255, "replication_status", "replication_extended_status", "replication_driver_data"),
     *_texts(36, "service_uuid"),
     sa.Column("shared_targets", sa.Boolean, default=False),
+    # What a volume in `extending` or `retyping` is on its way to; NULL otherwise. Counted by quotas from the start.
+    sa.Column("extend_new_size", sa.Integer),
+    *_texts(36, "retype_type_id"),
     *_common(),
     sa.Index("ix_volumes_project_page", "project_id", "deleted", "created_at", "id"),
     sa.Index("ix_volumes_page", "deleted", "created_at", "id"),
-    sa.Index("ix_volumes_usage", "project_id", "deleted", "use_quota", "volume_type_id", "size"),
+    sa.Index(
+        "ix_volumes_usage",
+        *("project_id", "deleted", "use_quota", "volume_type_id", "size", "extend_new_size", "retype_type_id"),
+    ),
     sa.Index("ix_volumes_host", "host", "deleted"),
     **MYSQL,
 )
@@ -91,6 +97,27 @@ volumes = sa.Table(
 volume_metadata = _pairs("volume_metadata", "volume_id", "volumes.id")
 
 volume_admin_metadata = _pairs("volume_admin_metadata", "volume_id", "volumes.id")
+
+snapshots = sa.Table(
+    "snapshots",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("volume_id", sa.String(36), sa.ForeignKey("volumes.id"), nullable=False),
+    *_texts(255, "user_id", "project_id", "status", "progress"),
+    sa.Column("volume_size", sa.Integer, nullable=False),
+    *_texts(255, "display_name", "display_description"),
+    sa.Column("volume_type_id", sa.String(36), sa.ForeignKey("volume_types.id"), nullable=False),
+    *_texts(36, "group_snapshot_id"),
+    sa.Column("use_quota", sa.Boolean, nullable=False, default=True, server_default=sa.true()),
+    *_common(),
+    sa.Index("ix_snapshots_volume", "volume_id", "deleted"),
+    sa.Index("ix_snapshots_project_page", "project_id", "deleted", "created_at", "id"),
+    sa.Index("ix_snapshots_page", "deleted", "created_at", "id"),
+    sa.Index("ix_snapshots_usage", "project_id", "deleted", "use_quota", "volume_type_id", "volume_size"),
+    **MYSQL,
+)
+
+snapshot_metadata = _pairs("snapshot_metadata", "snapshot_id", "snapshots.id")
 
 volume_attachment = sa.Table(
     "volume_attachment",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from cinder_lite import errors, states
-from cinder_lite.db import admin_metadata, models, volumes
+from cinder_lite.db import admin_metadata, changes, models, quotas, volumes
 from lite_common import db
 
 ATTACHMENTS = models.volume_attachment
@@ -24,9 +24,16 @@ def reset(database: db.Database, volume_id: str, values: Mapping[str, str | None
     of a volume that has no attachment.
     """
 
+    # A size or a type that the volume was on its way to counts for the project's usage until it is given up here.
+    pending = changes.NOTHING if "status" in values else {}
+
     def work(conn: sa.Connection) -> None:
-        if not db.compare_and_swap(conn, volumes.TABLE, {"id": volume_id, "deleted": False}, {}, dict(values)):
+        project = str(volumes.get(conn, volume_id).project_id)
+        quotas.lock(conn, project)
+        key = {"id": volume_id, "deleted": False}
+        if not db.compare_and_swap(conn, volumes.TABLE, key, {}, {**pending, **values}):
             raise errors.VolumeNotFound(volume_id=volume_id)
+        quotas.recount(conn, project)
         live = sa.and_(ATTACHMENTS.c.volume_id == volume_id, ATTACHMENTS.c.deleted.is_(False))
         if values.get("attach_status") == states.DETACHED:
             now = db.utcnow()

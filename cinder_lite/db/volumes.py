@@ -174,7 +174,7 @@ def unreserve(conn: sa.Connection, volume_id: str, project_id: str | None = None
 
 def begin_deleting(conn: sa.Connection, volume_id: str, *, force: bool = False) -> bool:
     """Move to `deleting` unless the volume is attached, in use or migrating; with `force` from any state in which no
-    attachment is `attached`."""
+    attachment is `attached`. Whether it has snapshots is for `snapshots.begin_deleting_volume`, which holds its row."""
     loose = [TABLE.c.attach_status != states.ATTACHED]
     if force:
         # The volume's attach_status is that of the newest attachment; another guest may use the disk.

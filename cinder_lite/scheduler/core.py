@@ -39,6 +39,15 @@ class VolumeDaemon(Protocol):
     ) -> None:
         """Have the volume made there."""
 
+    def create_snapshot(self, ctx: context.RequestContext, host: str, snapshot_id: str) -> None:
+        """Have the snapshot made there."""
+
+    def extend_volume(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
+        """Have the volume extended there."""
+
+    def retype(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
+        """Have the volume get its new type there."""
+
     def publish_service_capabilities(self, ctx: context.RequestContext) -> None:
         """Ask all backends for a report."""
 
@@ -138,7 +147,7 @@ def prune_messages(database: db.Database) -> None:
 
 
 def chosen_filters(names: Sequence[str]) -> list[filters.Filter]:
-    """The filters of those names, after the one that always holds.
+    """The filters of those names, after the two that always hold.
 
     Raises errors.Invalid, naming the option, for a name that is unknown.
     """
@@ -147,4 +156,4 @@ def chosen_filters(names: Sequence[str]) -> list[filters.Filter]:
         raise errors.Invalid(
             f"scheduler_default_filters names {', '.join(unknown)}; known are {', '.join(filters.FILTERS)}."
         )
-    return [filters.not_tried, *(filters.FILTERS[name] for name in names)]
+    return [filters.not_tried, filters.has_source, *(filters.FILTERS[name] for name in names)]

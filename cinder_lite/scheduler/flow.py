@@ -14,7 +14,7 @@ from taskflow import task
 from taskflow.patterns import linear_flow
 
 from cinder_lite import errors, flows, states
-from cinder_lite.db import placement, types, volumes
+from cinder_lite.db import placement, sources, types, volumes
 from cinder_lite.scheduler import filters, weights
 from cinder_lite.scheduler.core import Scheduler
 from cinder_lite.scheduler.host_state import Pool
@@ -41,6 +41,7 @@ class ExtractSchedulerSpecTask(task.Task):
         with self._scheduler.database.connection() as conn:
             volume = volumes.get(conn, volume_id)
             volume_type = types.get(conn, volume.volume_type_id)
+            backend = sources.backend(conn, volume.snapshot_id, volume.source_volid)
         return {
             "volume_id": volume_id,
             "volume_properties": {"size": volume.size, "availability_zone": volume.availability_zone},
@@ -50,6 +51,7 @@ class ExtractSchedulerSpecTask(task.Task):
                 "extra_specs": dict(volume_type.extra_specs),
             },
             "availability_zones": [volume.availability_zone] if volume.availability_zone else [],
+            "resource_backend": backend,
         }
 
 
@@ -141,6 +143,7 @@ def _request(spec: Mapping[str, Any], retry: Mapping[str, Any]) -> filters.Reque
         extra_specs=(spec.get("volume_type") or {}).get("extra_specs") or {},
         availability_zones=tuple(spec.get("availability_zones") or ()),
         tried=tuple(retry["backends"]),
+        pool=spec.get("resource_backend"),
     )
 
 

@@ -54,7 +54,7 @@ def test_every_path_of_the_table_is_served(world: World, route: Route) -> None:
 
 def test_what_is_not_in_the_table(world: World) -> None:
     assert world.ask("PATCH", "/volumes").status_int == 405
-    assert world.ask("GET", "/snapshots").status_int == 404
+    assert world.ask("GET", "/backups").status_int == 404
 
 
 def test_health_follows_the_database(world: World) -> None:

@@ -20,6 +20,7 @@ class Daemon:
     def __init__(self) -> None:
         self.created: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = []
         self.is_down = False
+        self.told: list[tuple[str, ...]] = []
 
     def create_volume(
         self, ctx: context.RequestContext, host: str, volume_id: str, spec: dict[str, Any], properties: dict[str, Any]
@@ -28,8 +29,22 @@ class Daemon:
             raise errors.Unavailable("RabbitMQ is down")
         self.created.append((host, volume_id, spec, properties))
 
+    def create_snapshot(self, ctx: context.RequestContext, host: str, snapshot_id: str) -> None:
+        self._told("create_snapshot", host, snapshot_id)
+
+    def extend_volume(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
+        self._told("extend_volume", host, volume_id)
+
+    def retype(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
+        self._told("retype", host, volume_id)
+
     def publish_service_capabilities(self, ctx: context.RequestContext) -> None:
         raise AssertionError("not asked here")
+
+    def _told(self, *what: str) -> None:
+        if self.is_down:
+            raise errors.Unavailable("RabbitMQ is down")
+        self.told.append(what)
 
 
 class World:
