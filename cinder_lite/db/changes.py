@@ -15,7 +15,6 @@ from cinder_lite.db import models, quotas, volumes
 from lite_common import db
 
 TABLE = models.volumes
-NOTHING: dict[str, Any] = {"extend_new_size": None, "retype_type_id": None, "previous_status": None}
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def finish(database: db.Database, move: str, volume_id: str, **values: Any) -> b
         quotas.lock(conn, str(volume.project_id))
         status = states.VOLUME[move].values["status"]
         after = _by_attachments() if status == states.AVAILABLE else status
-        if not volumes.move(conn, move, volume_id, **{**NOTHING, **values, "status": after}):
+        if not volumes.move(conn, move, volume_id, **{**values, "status": after}):
             return False
         if "volume_type_id" in values:
             # A snapshot counts for its volume's type.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from cinder_lite import errors, states
-from cinder_lite.db import admin_metadata, changes, models, quotas, volumes
+from cinder_lite.db import admin_metadata, models, quotas, volumes
 from lite_common import db
 
 ATTACHMENTS = models.volume_attachment
@@ -25,7 +25,7 @@ def reset(database: db.Database, volume_id: str, values: Mapping[str, str | None
     """
 
     # A size or a type that the volume was on its way to counts for the project's usage until it is given up here.
-    pending = changes.NOTHING if "status" in values else {}
+    pending = volumes.PENDING_NOTHING if "status" in values else {}
 
     def work(conn: sa.Connection) -> None:
         project = str(volumes.get(conn, volume_id).project_id)

@@ -19,6 +19,8 @@ from lite_common import db
 
 TABLE = models.volumes
 STATUS_COLUMNS = frozenset({"status", "attach_status"})
+# The columns of `changes.Pending`, and the status before the change.
+PENDING_NOTHING = {"extend_new_size": None, "retype_type_id": None, "previous_status": None}
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,16 @@ def move(
     """Make the move `states.VOLUME[name]` and write `values` with it; False when its state rules it out."""
     step = states.VOLUME[name]
     key = {"id": volume_id, "deleted": False} | ({} if project_id is None else {"project_id": project_id})
-    return db.compare_and_swap(
-        conn, TABLE, key, step.expected, {**step.values, **values}, *conditions, parameters=parameters
-    )
+    written = {**step.values, **(PENDING_NOTHING if _ends_a_change(step) else {}), **values}
+    return db.compare_and_swap(conn, TABLE, key, step.expected, written, *conditions, parameters=parameters)
+
+
+def _ends_a_change(step: states.Move) -> bool:
+    """Whether the move may lead out of `extending` or `retyping`: the volume is on its way to nothing then."""
+    before = step.expected.get("status")
+    if before is None:
+        return "status" in step.values
+    return bool(states.ENDS_BY_ITSELF & (before if isinstance(before, frozenset) else {before}))
 
 
 def move_any(conn: sa.Connection, names: Sequence[str], volume_id: str, *, project_id: str | None = None) -> bool:

@@ -183,6 +183,17 @@ def test_a_shrinking_volume_is_not_begun(node: Node) -> None:
         assert not changes.begin_extending(conn, in_use, 2, attached=False)
 
 
+def test_what_a_volume_was_on_its_way_to_ends_with_the_state(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it leaves that state: an administrator's reset must not leave a size that quotas would count."""
+    volume_id = node.available()
+    extending(node, volume_id)
+    reset = states.Move("reset", {}, {"status": states.ERROR})
+    monkeypatch.setattr(states, "VOLUME", {**states.VOLUME, "reset": reset})
+    node.move("reset", volume_id)
+    assert row(node, volume_id) == ("error", 1, NOTHING)
+    assert gigabytes(node) == 1
+
+
 def new_type(node: Node, **specs: str) -> str:
     with node.database.connection() as conn:
         return types.insert(conn, f"type-{uuid.uuid4()}", None, True, specs)
