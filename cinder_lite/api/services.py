@@ -11,6 +11,15 @@ from lite_common import errors
 from lite_common.wsgi import expose
 
 RULE = "volume_extension:services"
+# Cinder's other actions, by the microversion that brought them.
+UNSERVED = {
+    "freeze": "3.0",
+    "thaw": "3.0",
+    "failover_host": "3.0",
+    "failover": "3.26",
+    "set-log": "3.32",
+    "get-log": "3.32",
+}
 
 
 class ServicesController:
@@ -45,6 +54,15 @@ class ServicesController:
         return told | {"disabled_reason": request.body["disabled_reason"]}
 
     @expose.expose()
+    def unserved(self, request: expose.ApiRequest, action: str) -> None:
+        """Replication, clusters and remote log levels are not served (admin)."""
+        policy.require_admin(request.context, f"{RULE}:update")
+        since = UNSERVED.get(action)
+        if since is None or not request.at_least(since):
+            raise errors.NotFound(f"Unknown action {action} of services.")
+        raise errors.NotImplementedHere(f"Action {action} of services is not served here.")
+
+    @expose.expose()
     def zones(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Availability zones."""
         found = sorted(self._volumes.zones().items())
@@ -59,8 +77,8 @@ class ServicesController:
         """The backends' pools as the scheduler sees them (admin)."""
         policy.require_admin(request.context, "scheduler_extension:scheduler_stats:get_pools")
         detail = listing.flag(request.value("detail") or "false", "detail")
-        name = request.value("name")
-        found = [pool for pool in self._admin.pools(request.context) if name in (None, pool["name"])]
+        asked = listing.pool_filters(request)
+        found = self._admin.pools(request.context, asked.get("name"), asked.get("volume_type"))
         return {"pools": found if detail else [{"name": pool["name"]} for pool in found]}
 
     def _set(self, request: expose.ApiRequest, *, disabled: bool) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinder_lite.api import policy, views
+from cinder_lite.api import listing, policy, views
+from cinder_lite.api.schemas import type_access as access_schemas
 from cinder_lite.api.schemas import types as schemas
 from cinder_lite.volume import types
 from lite_common import errors
@@ -17,18 +18,23 @@ SPECS = "volume_extension:types_extra_specs"
 class TypesController:
     """Volume types."""
 
-    def __init__(self, operations: types.TypeApi) -> None:
+    def __init__(self, operations: types.TypeApi, max_limit: int) -> None:
         self._types = operations
+        self._max_limit = max_limit
 
     @expose.expose()
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
-        """Every type."""
-        return {"volume_types": [views.volume_type(one, request.context) for one in self._types.listed()]}
+        """A page of the types that the caller may use."""
+        wanted = listing.page(request, self._max_limit)
+        found = self._types.page(listing.type_filters(request), wanted)
+        items = [views.volume_type(one, request.context) for one in found]
+        links = expose.page_links(request, "marker", items, wanted.limit)
+        return {"volume_types": items} | ({"volume_type_links": links} if links else {})
 
     @expose.expose()
     def show(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
         """One type; `default` for the default one."""
-        return {"volume_type": views.volume_type(self._types.get(type_id), request.context)}
+        return {"volume_type": views.volume_type(self._types.get(request.context, type_id), request.context)}
 
     @expose.expose(body=schemas.CREATE)
     def create(self, request: expose.ApiRequest) -> dict[str, Any]:
@@ -43,6 +49,22 @@ class TypesController:
         )
         return {"volume_type": views.volume_type(made, request.context)}
 
+    @expose.expose(body=access_schemas.UPDATE)
+    def update(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
+        """Change a type's name, description or who may use it (admin)."""
+        policy.require_admin(request.context, MANAGE)
+        asked = request.body["volume_type"]
+        values = {name: asked[name] for name in ("name", "description", "is_public") if asked.get(name) is not None}
+        if not values:
+            raise errors.Invalid("Specify volume type name, description, is_public or a combination thereof.")
+        if "name" in values:
+            values["name"] = values["name"].strip()
+            if not values["name"]:
+                raise errors.Invalid("Volume type name can not be empty.")
+        if "is_public" in values:
+            values["is_public"] = listing.flag(str(values["is_public"]), "is_public")
+        return {"volume_type": views.volume_type(self._types.update(type_id, values), request.context)}
+
     @expose.expose(status=202)
     def delete(self, request: expose.ApiRequest, type_id: str) -> None:
         """Remove a type (admin)."""
@@ -52,7 +74,8 @@ class TypesController:
     @expose.expose()
     def specs(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
         """The type's extra specs."""
-        return {"extra_specs": views.volume_type(self._types.get(type_id), request.context)["extra_specs"]}
+        found = self._types.get(request.context, type_id)
+        return {"extra_specs": views.volume_type(found, request.context)["extra_specs"]}
 
     @expose.expose(body=schemas.SPECS)
     def set_specs(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
@@ -64,7 +87,7 @@ class TypesController:
     @expose.expose()
     def show_spec(self, request: expose.ApiRequest, type_id: str, key: str) -> dict[str, Any]:
         """One extra spec."""
-        specs = views.volume_type(self._types.get(type_id), request.context)["extra_specs"]
+        specs = views.volume_type(self._types.get(request.context, type_id), request.context)["extra_specs"]
         if key not in specs:
             raise errors.NotFound(f"Volume Type {type_id} has no extra specs with key {key}.")
         return {key: specs[key]}

@@ -25,7 +25,7 @@ class VolumeView:
         self._sees_hosts = self._admin or request.context.is_service
         self._extended = extended
         self._version = request.version
-        self._links = _Links(request, "volumes")
+        self._links = Links(request, "volumes")
 
     def detail(self, shown: volume_lists.Shown) -> list[Json]:
         """Every volume with all its fields."""
@@ -107,7 +107,9 @@ class VolumeView:
         }
 
 
-class _Links:
+class Links:
+    """The links of things of one collection, for one request."""
+
     def __init__(self, request: expose.ApiRequest, collection: str) -> None:
         base, _, prefix = request.base_url.rpartition("/")
         project = request.context.project_id
@@ -115,6 +117,7 @@ class _Links:
         self._bookmark = f"{base}/{project}/{collection}/"
 
     def of(self, thing: str) -> list[Json]:
+        """The thing's own link and its bookmark."""
         return [{"rel": "self", "href": self._own + thing}, {"rel": "bookmark", "href": self._bookmark + thing}]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cinder_lite import errors
-from cinder_lite.api import listing, views
+from cinder_lite.api import listing, policy, views
 from cinder_lite.api.schemas import volumes as schemas
 from cinder_lite.db import volume_lists
 from cinder_lite.volume import api, requests
@@ -14,12 +14,11 @@ from lite_common.wsgi import expose
 
 # What a volume could be made from in Cinder, and what it is called there. None of it exists here.
 ABSENT_SOURCES = {
-    "snapshot_id": "Snapshot",
     "backup_id": "Backup",
     "group_id": "Group",
     "consistencygroup_id": "ConsistencyGroup",
 }
-UNSERVED_SOURCES = ("source_volid", "imageRef", "image_id")
+UNSERVED_SOURCES = ("imageRef", "image_id")
 
 
 class VolumesController:
@@ -43,6 +42,8 @@ class VolumesController:
             availability_zone=asked.get("availability_zone") or None,
             metadata=asked.get("metadata") or {},
             scheduler_hints=hints,
+            snapshot_id=asked.get("snapshot_id") or None,
+            source_volid=asked.get("source_volid") or None,
         )
         return {"volume": _one(request, self._volumes.create(request.context, wanted), extended=False)}
 
@@ -59,9 +60,12 @@ class VolumesController:
     @expose.expose(since="3.12")
     def summary(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Number and size of the project's volumes."""
-        number, size = self._volumes.count(listing.volume_filters(request))
+        filters = listing.volume_filters(request)
+        number, size = self._volumes.count(filters)
         told: dict[str, Any] = {"total_count": number, "total_size": size}
-        return {"volume-summary": told | ({"metadata": {}} if request.at_least("3.36") else {})}
+        if request.at_least("3.36"):
+            told["metadata"] = self._volumes.distinct_metadata(filters)
+        return {"volume-summary": told}
 
     @expose.expose()
     def show(self, request: expose.ApiRequest, volume_id: str) -> dict[str, Any]:
@@ -85,13 +89,11 @@ class VolumesController:
     @expose.expose(status=202)
     def delete(self, request: expose.ApiRequest, volume_id: str) -> None:
         """Begin to delete a volume."""
-        for name in ("cascade", "force"):
-            asked = listing.flag(request.value(name) or "false", name)
-            if asked and name == "force" and request.at_least("3.23"):
-                raise common_errors.NotImplementedHere(
-                    "Forced deletion is not served. Detach the volume and delete it."
-                )
-        self._volumes.delete(request.context, volume_id)
+        cascade, force = (listing.flag(request.value(name) or "false", name) for name in ("cascade", "force"))
+        force = force and request.at_least("3.23")
+        if force:
+            policy.require_admin(request.context, "volume:force_delete")
+        self._volumes.delete(request.context, volume_id, cascade=cascade, force=force)
 
     @expose.expose()
     def metadata(self, request: expose.ApiRequest, volume_id: str) -> dict[str, Any]:
@@ -154,8 +156,6 @@ class VolumesController:
         for key, kind in ABSENT_SOURCES.items():
             if asked.get(key):
                 raise common_errors.NotFound(f"{kind} {asked[key]} could not be found.")
-        if asked.get("source_volid"):
-            self._volumes.show(request.context, asked["source_volid"])
         for key in UNSERVED_SOURCES:
             if asked.get(key):
                 raise common_errors.Invalid(

@@ -33,6 +33,7 @@ def settings(conf: cfg.ConfigOpts) -> app.Settings:
         quotas={
             "volumes": conf.quota_volumes,
             "gigabytes": conf.quota_gigabytes,
+            "snapshots": conf.quota_snapshots,
             "per_volume_gigabytes": conf.per_volume_size_limit,
         },
         reservation_expire=conf.reservation_expire,

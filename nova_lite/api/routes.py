@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 from lite_common.wsgi import routing
 from lite_common.wsgi.routing import Route
-from nova_lite.api import flavors, images, server_actions, servers, services, versions, volume_attachments
+from nova_lite.api import (
+    flavors,
+    images,
+    server_actions,
+    server_external_events,
+    servers,
+    services,
+    versions,
+    volume_attachments,
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,7 @@ class Controllers:
     flavors: flavors.FlavorsController
     services: services.ServicesController
     images: images.ImagesController
+    external_events: server_external_events.ServerExternalEventsController
 
 
 def roots(on: Controllers) -> list[Route]:
@@ -50,6 +60,7 @@ def versioned(on: Controllers) -> list[Route]:
         Route("GET", "/servers/{server}/os-volume_attachments/{volume}", on.volume_attachments.show),
         Route("PUT", "/servers/{server}/os-volume_attachments/{volume}", on.volume_attachments.update),
         Route("DELETE", "/servers/{server}/os-volume_attachments/{volume}", on.volume_attachments.delete),
+        Route("POST", "/os-server-external-events", on.external_events.create),
         Route("GET", "/flavors", on.flavors.index),
         Route("GET", "/flavors/detail", on.flavors.detail),
         Route("GET", "/flavors/{flavor}", on.flavors.show),

@@ -38,6 +38,15 @@ def volume(cloud: session.Cloud, reference: str) -> Record:
     return _only("volume", reference, listed, "`nlite volume-list` shows the volumes")
 
 
+def snapshot(cloud: session.Cloud, reference: str) -> Record:
+    """Return the full record of the snapshot; raises NotFound, Ambiguous, or as Cloud.call does."""
+    found = _by_uuid(cloud, "volume", "snapshots", "snapshot", reference)
+    if found:
+        return found
+    listed = cloud.pages("volume", "/snapshots/detail", "snapshots", {"name": reference})
+    return _only("snapshot", reference, listed, "`nlite snapshot-list` shows the snapshots")
+
+
 def flavor(cloud: session.Cloud, reference: str | None) -> Record:
     """Return the flavor; without a reference the smallest one.
 

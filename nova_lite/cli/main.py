@@ -31,10 +31,17 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "image-list": ("catalog:ImageList", "List images, the disks a server can boot from."),
     },
     "Volumes": {
-        "volume-create": ("volumes:Create", "Create an empty volume."),
+        "volume-create": ("volumes:Create", "Create a volume: empty, or from a snapshot or another volume."),
         "volume-list": ("volumes:List", "List volumes."),
         "volume-show": ("volumes:Show", "Show one volume."),
+        "volume-extend": ("volumes:Extend", "Make a volume larger, also while a server has it."),
         "volume-delete": ("volumes:Delete", "Delete volumes."),
+    },
+    "Snapshots": {
+        "snapshot-create": ("snapshots:Create", "Create a snapshot of a volume."),
+        "snapshot-list": ("snapshots:List", "List snapshots."),
+        "snapshot-show": ("snapshots:Show", "Show one snapshot."),
+        "snapshot-delete": ("snapshots:Delete", "Delete snapshots."),
     },
     "Attachments": {
         "volume-attach": ("attachments:Attach", "Plug a volume into a server."),

@@ -20,6 +20,7 @@ from nova_lite.api import (
     app,
     routes,
     server_actions,
+    server_external_events,
     servers,
     versions,
     volume_attachments,
@@ -28,7 +29,7 @@ from nova_lite.api import flavors as flavors_api
 from nova_lite.api import images as images_api
 from nova_lite.api import services as services_api
 from nova_lite.compute import api as compute_api
-from nova_lite.compute import attach_api, rpcapi
+from nova_lite.compute import attach_api, external_events, rpcapi
 from nova_lite.db import services
 from nova_lite.volume import client
 
@@ -89,6 +90,9 @@ def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus, secr
         flavors=flavors_api.FlavorsController(table, longest),
         services=services_api.ServicesController(database, down_time),
         images=images_api.ImagesController(store, longest),
+        external_events=server_external_events.ServerExternalEventsController(
+            external_events.ExternalEventApi(database, rpc_client)
+        ),
     )
 
 

@@ -260,6 +260,11 @@ def save_connection(database: db.Database, device: BlockDevice, connection_info:
     _save(database, device, {"connection_info": orjson.dumps(connection_info).decode()})
 
 
+def save_size(database: db.Database, device: BlockDevice, size: int) -> None:
+    """Write the volume's new size in GiB. Raises BlockDeviceGone as the others."""
+    _save(database, device, {"volume_size": size})
+
+
 def save_delete_on_termination(database: db.Database, device: BlockDevice, value: bool) -> None:
     """Write whether the volume goes with its server. Raises BlockDeviceGone as the others."""
     _save(database, device, {"delete_on_termination": value})

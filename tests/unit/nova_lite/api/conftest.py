@@ -15,7 +15,16 @@ from lite_common import errors
 from lite_common.wsgi import auth
 from nova_lite import errors as nova_errors
 from nova_lite import flavors, images
-from nova_lite.api import app, routes, server_actions, servers, services, versions, volume_attachments
+from nova_lite.api import (
+    app,
+    routes,
+    server_actions,
+    server_external_events,
+    servers,
+    services,
+    versions,
+    volume_attachments,
+)
 from nova_lite.api import flavors as flavors_api
 from nova_lite.api import images as images_api
 from nova_lite.db import attachments, faults
@@ -114,6 +123,18 @@ class FakeCompute:
         self.calls.append(("unpause", server_id))
 
 
+class FakeEvents:
+    """Stands for `compute.external_events.ExternalEventApi`: answers with the `codes` in turn, 200 after them."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+        self.told: list[tuple[str, str, str | None]] = []
+
+    def dispatch(self, ctx: Any, name: str, server_id: str, tag: str | None) -> int:
+        self.told.append((name, server_id, tag))
+        return self.codes.pop(0) if self.codes else 200
+
+
 class FakeVolumes:
     """Stands for `compute.attach_api.AttachmentApi`."""
 
@@ -151,6 +172,7 @@ class Api:
     def __init__(self, image_directory: pathlib.Path) -> None:
         self.compute = FakeCompute()
         self.volumes = FakeVolumes()
+        self.events = FakeEvents()
         store, table = images.ImageStore(str(image_directory)), flavors.FlavorTable()
         nobody: Any = None
         self.controllers = routes.Controllers(
@@ -171,6 +193,9 @@ class Api:
             flavors=flavors_api.FlavorsController(table, 1000),
             services=services.ServicesController(nobody, 60),
             images=images_api.ImagesController(store, 1000),
+            external_events=server_external_events.ServerExternalEventsController(
+                self.events,  # type: ignore[arg-type]  # a fake
+            ),
         )
         self._app = app.application(
             self.controllers, auth.NoAuth("demo", "secret"), max_body=10_000, healthy=lambda: None

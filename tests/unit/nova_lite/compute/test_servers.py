@@ -7,7 +7,6 @@ import pytest
 from lite_common import errors
 from nova_lite import errors as nova_errors
 from nova_lite import states
-from nova_lite.compute import extend
 from nova_lite.compute.api import NewServer
 from nova_lite.db.servers import ServerFilters
 from nova_lite.flavors import Flavor
@@ -243,18 +242,6 @@ def test_a_connection_that_has_moved_is_ended_after_the_start(cloud: Cloud) -> N
     cloud.api.reboot(cloud.ctx, server, hard=True)
     assert ended == [(before, True)]
     assert cloud.connector.connected == {volume}
-
-
-def test_a_volume_that_grew(cloud: Cloud) -> None:
-    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
-    with pytest.raises(nova_errors.VolumeNotAttached):
-        extend.extend_volume(cloud.host, server, volume)
-    cloud.volumes.attach_volume(cloud.ctx, server, volume)
-    cloud.connector.sizes[volume] = 2**31
-    assert extend.extend_volume(cloud.host, server, volume) == 2**31
-    assert cloud.virt.sizes == {(server, volume): 2**31}
-    cloud.api.stop(cloud.ctx, server)
-    assert extend.extend_volume(cloud.host, server, volume) is None
 
 
 def test_start_with_a_volume_that_cannot_be_reached(cloud: Cloud) -> None:
