@@ -50,6 +50,8 @@ class HttpServer:
             threads=self._threads,
             connection_limit=1000,
             channel_timeout=120,
+            # select() knows no descriptor above 1023, and with one the loop would end: nobody would be answered again.
+            asyncore_use_poll=True,
             # No proxy header is believed anywhere, so nothing needs to be cleared (it costs 6 % of a request).
             clear_untrusted_proxy_headers=False,
             ident="",
