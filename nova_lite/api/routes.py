@@ -12,10 +12,12 @@ from nova_lite.api import (
     images,
     instance_actions,
     limits,
+    quota_sets,
     server_actions,
     server_metadata,
     server_tags,
     servers,
+    service_changes,
     services,
     versions,
     volume_attachments,
@@ -36,6 +38,8 @@ class Controllers:
     flavors: flavors.FlavorsController
     hypervisors: hypervisors.HypervisorsController
     limits: limits.LimitsController
+    quota_sets: quota_sets.QuotaSetsController
+    service_changes: service_changes.ServiceChangesController
     services: services.ServicesController
     images: images.ImagesController
 
@@ -97,7 +101,12 @@ def versioned(on: Controllers) -> list[Route]:
         Route("GET", "/os-hypervisors/{hypervisor}/uptime", on.hypervisors.uptime),
         Route("GET", "/os-hypervisors/{hypervisor}/search", on.hypervisors.search),
         Route("GET", "/os-hypervisors/{hypervisor}/servers", on.hypervisors.servers),
+        Route("GET", "/os-quota-sets/{project}", on.quota_sets.show),
+        Route("GET", "/os-quota-sets/{project}/defaults", on.quota_sets.defaults),
+        Route("GET", "/os-quota-sets/{project}/detail", on.quota_sets.detail),
         Route("GET", "/os-services", on.services.index),
+        Route("PUT", "/os-services/{service}", on.service_changes.update),
+        Route("DELETE", "/os-services/{service}", on.service_changes.delete),
         Route("GET", "/os-availability-zone", on.services.zones),
         Route("GET", "/os-availability-zone/detail", on.services.zones_detail),
     ]

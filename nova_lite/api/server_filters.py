@@ -38,6 +38,7 @@ PATTERNS = {
     "access_ip_v6": "access_ip_v6", "accessIPv4": "access_ip_v4", "accessIPv6": "access_ip_v6",
     "availability_zone": "availability_zone",
 }  # fmt: skip
+LOCKERS = ("owner", "admin")
 NUMBERS = ("power_state", "launch_index")
 BOOLEANS = ("locked", "auto_disk_config")
 TAGS = ("tags", "tags-any", "not-tags", "not-tags-any")
@@ -140,6 +141,8 @@ def _everybody(request: expose.ApiRequest) -> bool:
 def _impossible(given: Given) -> bool:
     """Whether a filter asks for what no server can be."""
     if any(name in NOBODY_HAS and values[-1] not in NOBODY_HAS[name] for name, values in given.items()):
+        return True
+    if given.get("locked_by", ["owner"])[-1] not in LOCKERS:
         return True
     # Negative numbers are nobody's, and long ones do not fit into the column.
     return any(not _is_number(given[name][-1]) for name in NUMBERS if name in given)

@@ -21,11 +21,13 @@ from nova_lite.api import (
     hypervisors,
     instance_actions,
     limits,
+    quota_sets,
     routes,
     server_actions,
     server_metadata,
     server_tags,
     servers,
+    service_changes,
     versions,
     volume_attachments,
 )
@@ -100,6 +102,8 @@ def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus, secr
         flavors=flavors_api.FlavorsController(table, longest),
         hypervisors=hypervisors.HypervisorsController(database, down_time, longest),
         limits=limits.LimitsController(database),
+        quota_sets=quota_sets.QuotaSetsController(database),
+        service_changes=service_changes.ServiceChangesController(database, down_time),
         services=services_api.ServicesController(database, down_time),
         images=images_api.ImagesController(store, longest),
     )

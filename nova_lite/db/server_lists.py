@@ -52,7 +52,8 @@ class ServerFilters:
 
 
 def _text(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    return sa.func.coalesce(column, "")
+    # As a plain text: the values of an enumeration do not include the empty one.
+    return sa.func.coalesce(column, "", type_=sa.String)
 
 
 def _number(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

@@ -77,6 +77,7 @@ _CREATE_42 = _CREATE_37 | {"networks": _networks(_NETWORK | {"tag": types.TAG}, 
 _CREATE_52 = _CREATE_42 | {"tags": types.TAGS}
 _CREATE_74 = _CREATE_52 | {"host": types.NAME, "hypervisor_hostname": types.NAME}
 _CREATE_90 = _CREATE_74 | {"hostname": types.HOST_NAME}
+_CREATE_94 = _CREATE_74 | {"hostname": types.FULL_HOST_NAME}
 
 CREATE = {
     "2.1": _create(_CREATE_1),
@@ -86,6 +87,7 @@ CREATE = {
     "2.52": _create(_CREATE_52, "networks"),
     "2.74": _create(_CREATE_74, "networks"),
     "2.90": _create(_CREATE_90, "networks"),
+    "2.94": _create(_CREATE_94, "networks"),
 }  # fmt: skip
 
 
@@ -104,6 +106,7 @@ UPDATE = {
     "2.1": _update(_UPDATE_1),
     "2.19": _update(_UPDATE_19),
     "2.90": _update(_UPDATE_19 | {"hostname": types.HOST_NAME}),
+    "2.94": _update(_UPDATE_19 | {"hostname": types.FULL_HOST_NAME}),
 }
 
 # All the parameters that the reference names; the controller says which of them it can honour.

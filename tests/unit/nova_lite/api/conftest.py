@@ -20,11 +20,13 @@ from nova_lite.api import (
     hypervisors,
     instance_actions,
     limits,
+    quota_sets,
     routes,
     server_actions,
     server_metadata,
     server_tags,
     servers,
+    service_changes,
     services,
     versions,
     volume_attachments,
@@ -213,6 +215,8 @@ class Api:
             instance_actions=instance_actions.InstanceActionsController(nobody, 1000),
             hypervisors=hypervisors.HypervisorsController(nobody, 60, 1000),
             limits=limits.LimitsController(nobody),
+            quota_sets=quota_sets.QuotaSetsController(nobody),
+            service_changes=service_changes.ServiceChangesController(nobody, 60),
             volume_attachments=volume_attachments.VolumeAttachmentsController(
                 self.volumes,
                 1000,  # type: ignore[arg-type]  # a fake

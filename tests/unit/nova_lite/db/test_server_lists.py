@@ -32,6 +32,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[db.Database]:
             launch_index=number % 2 or None,
             auto_disk_config=[None, True, False][number % 3],
             flavor_id=str(number % 2),
+            locked_by=[None, "owner", "admin"][number % 3],
             availability_zone=None if number % 2 else "nova",
         )
     yield made
@@ -50,6 +51,19 @@ def test_pages_cover_everything_once_in_any_order(
 ) -> None:
     whole = [one.uuid for one in server_lists.list_page(servers, server_lists.ServerFilters(), sort=order)]
     assert len(set(whole)) == NUMBER
+    assert pages(servers, order, size) == whole
+
+
+@pytest.mark.parametrize("way", ["asc", "desc"])
+@pytest.mark.parametrize("key", sorted(server_lists.SORT_KEYS))
+def test_every_key_orders_and_pages(servers: db.Database, key: str, way: str) -> None:
+    whole = [one.uuid for one in server_lists.list_page(servers, server_lists.ServerFilters(), sort=[(key, way)])]
+    assert len(set(whole)) == NUMBER
+    assert pages(servers, [(key, way)], 2) == whole
+
+
+def pages(servers: db.Database, order: list[tuple[str, str]], size: int) -> list[str]:
+    """The ids of all servers, read page by page."""
     seen: list[str] = []
     while True:
         page = server_lists.list_page(
@@ -58,7 +72,7 @@ def test_pages_cover_everything_once_in_any_order(
         if not page:
             break
         seen += [one.uuid for one in page]
-    assert seen == whole
+    return seen
 
 
 def test_who_asked_for_no_zone_is_in_the_one_there_is(servers: db.Database) -> None:
@@ -100,3 +114,24 @@ def test_usage_of_a_project_and_of_hosts(database: db.Database) -> None:
     assert (busy.id, busy.facts.vcpus, busy.service.host) == (idle.id, 8, "h")
     assert (busy.servers, busy.vcpus_used, busy.memory_mb_used, busy.local_gb_used) == (2, 3, 768, 3)
     assert server_lists.usage(database, "demo") == server_lists.Usage(1, 2, 512)
+
+
+def test_a_host_is_forgotten_when_it_has_no_servers(database: db.Database) -> None:
+    for binary in (services.COMPUTE, "nova-api"):
+        services.report(database, "h", binary, "")
+    compute_nodes.report(database, "h", compute_nodes.Facts("h", "QEMU", 1, "10.0.0.1", 1, 1, 1))
+    new_server(database, "s1")
+    compute, api = services.list_all(database)
+    assert not services.forget(database, compute)
+    assert services.forget(database, api)
+    assert not services.forget(database, api)
+    assert services.list_all(database) == [compute]
+    with database.connection() as conn:
+        conn.execute(models.instances.update().values(deleted=models.instances.c.id))
+    services.change(database, compute, disabled=True, disabled_reason="old")
+    assert [(one.disabled, one.disabled_reason) for one in services.list_all(database)] == [(True, "old")]
+    assert services.forget(database, compute)
+    assert services.list_all(database) == compute_nodes.list_all(database) == []
+    services.report(database, "h", services.COMPUTE, "")
+    compute_nodes.report(database, "h", compute_nodes.Facts("h", "QEMU", 1, "10.0.0.1", 1, 1, 1))
+    assert len(compute_nodes.list_all(database)) == 1
