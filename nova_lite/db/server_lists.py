@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
-from lite_common import db
-from nova_lite import errors, states
+from lite_common import db, errors
+from nova_lite import errors as nova_errors
+from nova_lite import states
 from nova_lite.db import servers
 from nova_lite.db.models import instances as table
 from nova_lite.db.models import tags as tags_table
 
 ZONE = "nova"
+# MariaDB's number for a regular expression that it cannot read.
+REGEXP_ERROR = 1139
 # Columns that a list may be filtered by: for one value, and for a regular expression.
 EXACT = frozenset(
     ("host", "node", "user_id", "image_ref", "task_state", "power_state", "flavor_id", "launch_index", "locked",
@@ -105,7 +109,7 @@ def list_page(
 ) -> list[servers.Server]:
     """One page of servers, in the order of `sort`, (key of SORT_KEYS, "asc" or "desc"), after the server `marker`.
 
-    Raises ServerNotFound when the marker is not a server.
+    Raises ServerNotFound when the marker is not a server, errors.Invalid for a pattern that the database cannot read.
     """
     # The number makes the order total, so that no server is on two pages or on none.
     order = [(SORT_KEYS[key], way) for key, way in (*sort, *DEFAULT_SORT)]
@@ -114,13 +118,26 @@ def list_page(
     wanted = wanted.order_by(*(column.desc() if way == "desc" else column.asc() for column, way in order))
     if limit is not None:
         wanted = wanted.limit(limit)
-    with database.connection() as conn:
+    with database.connection() as conn, _naming_patterns(filters):
         if marker is not None:
             at = conn.execute(sa.select(*(column for column, _ in order)).where(table.c.uuid == marker)).first()
             if at is None:
-                raise errors.ServerNotFound(server=marker)
+                raise nova_errors.ServerNotFound(server=marker)
             wanted = wanted.where(_after(order, at))
         return [servers.record(row) for row in conn.execute(wanted)]
+
+
+@contextlib.contextmanager
+def _naming_patterns(filters: ServerFilters) -> Iterator[None]:
+    """Each database has regular expressions of its own; what only Python could read is the client's error too."""
+    try:
+        yield
+    except sa.exc.OperationalError as err:
+        told = err.orig.args if err.orig is not None else ()
+        if not filters.patterns or not told or told[0] != REGEXP_ERROR:
+            raise
+        patterns = ", ".join(map(repr, filters.patterns.values()))
+        raise errors.Invalid(f"The filter {patterns} is no regular expression of the database: {told[-1]}.") from err
 
 
 @dataclass(frozen=True, slots=True)
