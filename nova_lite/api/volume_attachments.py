@@ -41,9 +41,8 @@ class VolumeAttachmentsController:
             server_id,
             limit=paging.limit_of(request, self._max_limit),
             offset=int(request.value("offset") or 0),
+            by_attachment=request.at_least(BY_ATTACHMENT),
         )
-        if request.at_least(BY_ATTACHMENT):
-            found = [device for device in found if device.attachment_id is not None]
         return {"volumeAttachments": list(map(view(request), found))}
 
     @expose.expose()

@@ -151,11 +151,22 @@ class AttachmentApi:
         return guard.visible(ctx, servers.get(self._database, server_id))
 
     def list_attachments(
-        self, ctx: context.RequestContext, server_id: str, *, limit: int, offset: int = 0
+        self,
+        ctx: context.RequestContext,
+        server_id: str,
+        *,
+        limit: int,
+        offset: int = 0,
+        by_attachment: bool = False,
     ) -> list[BlockDevice]:
-        """A page of the server's volumes, oldest first, those included that are only reserved."""
+        """A page of the server's volumes, oldest first, those included that are only reserved.
+
+        `by_attachment` leaves those out that have no Cinder attachment.
+        """
         self.get_server(ctx, server_id)
-        return attachments.page_of_server(self._database, server_id, limit=limit, offset=offset)
+        return attachments.page_of_server(
+            self._database, server_id, limit=limit, offset=offset, by_attachment=by_attachment
+        )
 
     def get_attachment(self, ctx: context.RequestContext, server_id: str, volume_id: str) -> BlockDevice:
         """The server's block device of the volume. Raises ServerNotFound, VolumeNotAttached."""

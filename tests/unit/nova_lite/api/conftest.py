@@ -161,7 +161,8 @@ class FakeVolumes:
 
     def list_attachments(self, ctx: Any, server_id: str, *, limit: int, offset: int = 0, **more: Any) -> list[Any]:
         self.calls.append(("list", server_id, limit, offset))
-        return self.devices[offset : offset + limit]
+        found = [device for device in self.devices if device.attachment_id or not more.get("by_attachment")]
+        return found[offset : offset + limit]
 
     def get_attachment(self, ctx: Any, server_id: str, volume_id: str) -> attachments.BlockDevice:
         for device in self.devices:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import pytest
 
 from lite_common import context, errors
 from nova_lite import errors as nova_errors
 from nova_lite import states
+from nova_lite.db import attachments
 from tests.unit.nova_lite.compute.conftest import Cloud
 
 ALLOWED = ("active", "paused", "stopped", "resized", "soft-delete", "shelved", "shelved_offloaded")
@@ -83,3 +85,19 @@ def test_swap_is_for_volumes_that_cinder_migrates(cloud: Cloud) -> None:
     cloud.twin.volumes[volume]["migration_status"] = "migrating"
     with pytest.raises(errors.NotImplementedHere):
         cloud.volumes.swap_volume(cloud.ctx, server, volume, "other")
+
+
+def test_a_page_by_attachment_is_as_long_as_asked(cloud: Cloud) -> None:
+    server = cloud.boot().uuid
+    volumes = [cloud.twin.add_volume() for _ in range(3)]
+    for volume in volumes:
+        cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    first = cloud.devices(server)[0]
+    attachments.save_reservation(cloud.database, first, None, 1)
+
+    def listed(**how: Any) -> list[str]:
+        return [one.volume_id for one in cloud.volumes.list_attachments(cloud.ctx, server, **how)]
+
+    assert listed(limit=2) == volumes[:2]
+    assert listed(limit=2, by_attachment=True) == volumes[1:]
+    assert listed(limit=2, offset=1, by_attachment=True) == volumes[2:]
