@@ -26,9 +26,13 @@ def begun(database: db.Database, ctx: context.RequestContext, server_id: str, ac
         raise
 
 
-def done(database: db.Database, ctx: context.RequestContext, server_id: str, action: str) -> None:
-    """Record an action that nova-api did by itself and at once, with its one event."""
+@contextlib.contextmanager
+def done_here(
+    database: db.Database, ctx: context.RequestContext, server_id: str, action: str, event: str | None = None
+) -> Iterator[None]:
+    """Record an action that nova-api does by itself, in the block, with its one event (default: `api_<action>`)."""
     begin = db.utcnow()
-    actions.begin(database, ctx, server_id, action)
-    event = actions.Event(f"api_{action}", begin, db.utcnow(), actions.SUCCESS, None, None, None)
-    actions.add_event(database, ctx, server_id, event)
+    with begun(database, ctx, server_id, action):
+        yield
+    told = actions.Event(event or f"api_{action}", begin, db.utcnow(), actions.SUCCESS, None, None, None)
+    actions.add_event(database, ctx, server_id, told)

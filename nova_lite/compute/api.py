@@ -133,7 +133,7 @@ class ComputeApi:
         if not servers.move(self._database, server_id, "delete"):
             return
         if server.host is None or not up:
-            with action_records.begun(self._database, ctx, server_id, "delete"):
+            with action_records.done_here(self._database, ctx, server_id, "delete", "api_local_delete"):
                 local_delete.delete(self._database, self._cinder, ctx, server)
             return
         self._hand_over(ctx, server, "delete", "delete", "terminate_server")

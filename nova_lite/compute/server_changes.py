@@ -44,8 +44,8 @@ class ServerChanges:
         if server.locked and owner:
             return
         values = {"locked": True, "locked_by": "owner" if owner else "admin", "locked_reason": reason}
-        servers.describe(self._database, server_id, values)
-        action_records.done(self._database, ctx, server_id, "lock")
+        with action_records.done_here(self._database, ctx, server_id, "lock"):
+            servers.describe(self._database, server_id, values)
 
     def unlock(self, ctx: context.RequestContext, server_id: str) -> None:
         """Take the lock away. Raises errors.Forbidden for the owner of a server that an admin has locked."""
@@ -55,8 +55,8 @@ class ServerChanges:
             raise errors.Forbidden(
                 "Policy doesn't allow os_compute_api:os-lock-server:unlock:unlock_override to be performed."
             )
-        servers.describe(self._database, server_id, {"locked": False, "locked_by": None, "locked_reason": None})
-        action_records.done(self._database, ctx, server_id, "unlock")
+        with action_records.done_here(self._database, ctx, server_id, "unlock"):
+            servers.describe(self._database, server_id, {"locked": False, "locked_by": None, "locked_reason": None})
 
     def reset_state(self, ctx: context.RequestContext, server_id: str, state: str) -> None:
         """Say that the server is `active` or in `error` and that nothing is being done to it, whatever is true."""

@@ -88,6 +88,13 @@ def test_an_action_that_nobody_takes_up_has_failed(cloud: Cloud) -> None:
     assert told(cloud, server)[1:] == [("attach_volume", "Error", []), ("stop", "Error", [])]
 
 
+def test_a_delete_without_the_host_is_told_too(cloud: Cloud) -> None:
+    server = cloud.boot().uuid
+    cloud.silence()
+    cloud.api.delete_server(new_request(cloud), server)
+    assert told(cloud, server)[-1] == ("delete", None, [("api_local_delete", "Success")])
+
+
 def test_what_is_refused_is_no_action(cloud: Cloud) -> None:
     server = cloud.boot().uuid
     with pytest.raises(errors.NotFound):
