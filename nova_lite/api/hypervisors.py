@@ -1,6 +1,6 @@
 """`/os-hypervisors`: the hosts that guests run on, for admins.
 
-Source: Nova API reference, "Hypervisors"; microversions 2.28, 2.33, 2.53, 2.88.
+Source: Nova API reference, "Hypervisors"; microversions 2.28, 2.33, 2.53, 2.75, 2.88.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class HypervisorsController:
         rights.admins_only(request, f"{RULE}:show")
         shown = self._view(request, self._find(request, node_id), detailed=True)
         if request.at_least(BY_UUID) and types.is_true(request.value("with_servers") or ""):
-            self._add_servers([shown])
+            self._add_servers(request, [shown])
         return {"hypervisor": shown}
 
     @expose.expose(until=BEFORE_NO_CAPACITY)
@@ -83,7 +83,7 @@ class HypervisorsController:
         """The same with their servers."""
         rights.admins_only(request, f"{RULE}:servers")
         shown = [self._view(request, node, detailed=False) for node in self._named(pattern)]
-        self._add_servers(shown)
+        self._add_servers(request, shown)
         return {"hypervisors": shown}
 
     def _listed(self, request: expose.ApiRequest, *, detailed: bool) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class HypervisorsController:
         if request.at_least("2.33") and (links := expose.page_links(request, "marker", shown, limit)):
             answer["hypervisors_links"] = links
         if request.at_least(BY_UUID) and types.is_true(request.value("with_servers") or ""):
-            self._add_servers(shown)
+            self._add_servers(request, shown)
         return answer
 
     def _named(self, pattern: str) -> list[Node]:
@@ -123,13 +123,14 @@ class HypervisorsController:
                 return node
         raise errors.NotFound(f"Hypervisor with ID '{node_id}' could not be found.")
 
-    def _add_servers(self, shown: Sequence[dict[str, Any]]) -> None:
-        """Add the servers of each host, if it has any, in one statement."""
+    def _add_servers(self, request: expose.ApiRequest, shown: Sequence[dict[str, Any]]) -> None:
+        """Add the servers of each host in one statement; before 2.75 a host without any had no list of them."""
         by_host: dict[str | None, list[dict[str, str]]] = {}
         for server in server_lists.list_page(self._database, server_lists.ServerFilters(), sort=[("id", "asc")]):
             by_host.setdefault(server.node, []).append({"name": server.display_name, "uuid": server.uuid})
         for one in shown:
-            if found := by_host.get(one["hypervisor_hostname"]):
+            found = by_host.get(one["hypervisor_hostname"], [])
+            if found or request.at_least("2.75"):
                 one["servers"] = found
 
     def _view(self, request: expose.ApiRequest, node: Node, *, detailed: bool) -> dict[str, Any]:
