@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import command, config
 
@@ -29,8 +27,8 @@ OLD = {
 }
 
 
-def test_servers_of_the_first_schema_are_found_by_their_flavor(tmp_path: Path) -> None:
-    database = db.Database(f"sqlite:///{tmp_path}/nova.sqlite")
+def test_servers_of_the_first_schema_are_found_by_their_flavor(url: str) -> None:
+    database = db.Database(url)
     settings = config.Config()
     settings.set_main_option("script_location", nova_db.MIGRATIONS)
     with database.engine.connect() as conn:
