@@ -14,10 +14,12 @@ from typing import Any
 
 from lite_common import errors
 from lite_common.wsgi import expose
+from nova_lite import errors as nova_errors
 from nova_lite import flavors, images
 from nova_lite.api import views
 from nova_lite.api.schemas import types
 from nova_lite.compute import api as compute_api
+from nova_lite.compute import server_changes
 
 
 def flavor(asked: dict[str, Any], table: flavors.FlavorTable) -> flavors.Flavor:
@@ -113,6 +115,8 @@ def _check_block_device(device: dict[str, Any], image_ref: str | None) -> None:
 
 
 def _refuse_what_is_not_there(asked: dict[str, Any]) -> None:
+    if len(asked.get("metadata", ())) > server_changes.MAX_METADATA:
+        raise nova_errors.TooMuchMetadata(maximum=server_changes.MAX_METADATA)
     if asked.get("key_name"):
         raise errors.Invalid("Invalid key_name provided.")
     if types.is_true(asked.get("config_drive", False)):

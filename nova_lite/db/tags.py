@@ -6,8 +6,10 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from lite_common import db
+from lite_common import db, errors
 from nova_lite.db.models import tags as table
+
+ATTEMPTS = 5
 
 
 def of_servers(database: db.Database, server_ids: Collection[str]) -> dict[str, list[str]]:
@@ -35,7 +37,14 @@ def replace(database: db.Database, server_id: str, tags: Collection[str]) -> Non
         if rows:
             conn.execute(table.insert(), rows)
 
-    database.run(work)
+    for _ in range(ATTEMPTS):
+        try:
+            database.run(work)
+            return
+        except db.Duplicate:
+            # Somebody gave the server one of them between the two statements.
+            continue
+    raise errors.Conflict(f"The tags of instance {server_id} are changed by others all the time. Try again.")
 
 
 def add(database: db.Database, server_id: str, tag: str, *, at_most: int) -> bool | None:

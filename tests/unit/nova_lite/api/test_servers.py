@@ -295,3 +295,10 @@ def test_delete(api: Api) -> None:
 def test_another_projects_server_does_not_exist(api: Api, message: Message) -> None:
     answer = api(f"/v2.1/servers/{SERVER}", token="ann:other")
     assert (answer.status_int, message(answer)) == (404, f"Instance {SERVER} could not be found.")
+
+
+def test_metadata_has_a_limit(api: Api, message: Message) -> None:
+    for number, status in ((128, 202), (129, 403)):
+        answer = api("/v2.1/servers", "POST", json_=asked(metadata={f"key{n}": "" for n in range(number)}))
+        assert answer.status_int == status
+    assert message(answer) == "Maximum number of metadata items exceeds 128"
