@@ -8,10 +8,17 @@ from lite_common.wsgi import routing
 from lite_common.wsgi.routing import Route
 from nova_lite.api import (
     flavors,
+    hypervisors,
     images,
+    instance_actions,
+    limits,
+    quota_sets,
     server_actions,
     server_external_events,
+    server_metadata,
+    server_tags,
     servers,
+    service_changes,
     services,
     versions,
     volume_attachments,
@@ -25,8 +32,15 @@ class Controllers:
     versions: versions.VersionsController
     servers: servers.ServersController
     server_actions: server_actions.ServerActionsController
+    server_metadata: server_metadata.ServerMetadataController
+    server_tags: server_tags.ServerTagsController
+    instance_actions: instance_actions.InstanceActionsController
     volume_attachments: volume_attachments.VolumeAttachmentsController
     flavors: flavors.FlavorsController
+    hypervisors: hypervisors.HypervisorsController
+    limits: limits.LimitsController
+    quota_sets: quota_sets.QuotaSetsController
+    service_changes: service_changes.ServiceChangesController
     services: services.ServicesController
     images: images.ImagesController
     external_events: server_external_events.ServerExternalEventsController
@@ -55,6 +69,22 @@ def versioned(on: Controllers) -> list[Route]:
         Route("PUT", "/servers/{server}", on.servers.update),
         Route("DELETE", "/servers/{server}", on.servers.delete),
         Route("POST", "/servers/{server}/action", on.server_actions.run),
+        Route("GET", "/servers/{server}/ips", on.servers.addresses),
+        Route("GET", "/servers/{server}/ips/{network}", on.servers.addresses_of_network),
+        Route("GET", "/servers/{server}/metadata", on.server_metadata.index),
+        Route("POST", "/servers/{server}/metadata", on.server_metadata.create),
+        Route("PUT", "/servers/{server}/metadata", on.server_metadata.update_all),
+        Route("GET", "/servers/{server}/metadata/{key}", on.server_metadata.show),
+        Route("PUT", "/servers/{server}/metadata/{key}", on.server_metadata.update),
+        Route("DELETE", "/servers/{server}/metadata/{key}", on.server_metadata.delete),
+        Route("GET", "/servers/{server}/tags", on.server_tags.index),
+        Route("PUT", "/servers/{server}/tags", on.server_tags.update_all),
+        Route("DELETE", "/servers/{server}/tags", on.server_tags.delete_all),
+        Route("GET", "/servers/{server}/tags/{tag}", on.server_tags.show),
+        Route("PUT", "/servers/{server}/tags/{tag}", on.server_tags.update),
+        Route("DELETE", "/servers/{server}/tags/{tag}", on.server_tags.delete),
+        Route("GET", "/servers/{server}/os-instance-actions", on.instance_actions.index),
+        Route("GET", "/servers/{server}/os-instance-actions/{request}", on.instance_actions.show),
         Route("GET", "/servers/{server}/os-volume_attachments", on.volume_attachments.index),
         Route("POST", "/servers/{server}/os-volume_attachments", on.volume_attachments.create),
         Route("GET", "/servers/{server}/os-volume_attachments/{volume}", on.volume_attachments.show),
@@ -66,7 +96,20 @@ def versioned(on: Controllers) -> list[Route]:
         Route("GET", "/flavors/{flavor}", on.flavors.show),
         Route("GET", "/flavors/{flavor}/os-extra_specs", on.flavors.extra_specs),
         Route("GET", "/flavors/{flavor}/os-extra_specs/{key}", on.flavors.extra_spec),
+        Route("GET", "/limits", on.limits.index),
+        Route("GET", "/os-hypervisors", on.hypervisors.index),
+        Route("GET", "/os-hypervisors/detail", on.hypervisors.detail),
+        Route("GET", "/os-hypervisors/statistics", on.hypervisors.statistics),
+        Route("GET", "/os-hypervisors/{hypervisor}", on.hypervisors.show),
+        Route("GET", "/os-hypervisors/{hypervisor}/uptime", on.hypervisors.uptime),
+        Route("GET", "/os-hypervisors/{hypervisor}/search", on.hypervisors.search),
+        Route("GET", "/os-hypervisors/{hypervisor}/servers", on.hypervisors.servers),
+        Route("GET", "/os-quota-sets/{project}", on.quota_sets.show),
+        Route("GET", "/os-quota-sets/{project}/defaults", on.quota_sets.defaults),
+        Route("GET", "/os-quota-sets/{project}/detail", on.quota_sets.detail),
         Route("GET", "/os-services", on.services.index),
+        Route("PUT", "/os-services/{service}", on.service_changes.update),
+        Route("DELETE", "/os-services/{service}", on.service_changes.delete),
         Route("GET", "/os-availability-zone", on.services.zones),
         Route("GET", "/os-availability-zone/detail", on.services.zones_detail),
     ]

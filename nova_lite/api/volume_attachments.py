@@ -12,12 +12,14 @@ from typing import Any
 from lite_common import errors
 from lite_common.wsgi import expose
 from nova_lite import errors as nova_errors
-from nova_lite.api import paging
+from nova_lite.api import paging, rights
 from nova_lite.api.schemas import types
 from nova_lite.api.schemas import volume_attachments as schemas
 from nova_lite.compute import attach_api
 from nova_lite.db import attachments
 
+# From here on servers that are shelved may get volumes and lose them.
+SHELVED_TOO = "2.20"
 # From here on a row is known by its Cinder attachment, and one that has none is not shown.
 BY_ATTACHMENT = "2.89"
 # From here on the answer to an attach promises no device name, and has no body.
@@ -39,9 +41,8 @@ class VolumeAttachmentsController:
             server_id,
             limit=paging.limit_of(request, self._max_limit),
             offset=int(request.value("offset") or 0),
+            by_attachment=request.at_least(BY_ATTACHMENT),
         )
-        if request.at_least(BY_ATTACHMENT):
-            found = [device for device in found if device.attachment_id is not None]
         return {"volumeAttachments": list(map(view(request), found))}
 
     @expose.expose()
@@ -63,6 +64,7 @@ class VolumeAttachmentsController:
             device=asked.get("device"),
             tag=asked.get("tag"),
             delete_on_termination=types.is_true(asked.get("delete_on_termination", False)),
+            shelved_too=request.at_least(SHELVED_TOO),
         )
         if request.at_least(NO_DEVICE):
             return expose.Reply(status=202)
@@ -80,10 +82,21 @@ class VolumeAttachmentsController:
 
     @expose.expose(status=202, body=schemas.UPDATE, media_types=types.MEDIA_TYPES)
     def update(self, request: expose.ApiRequest, server_id: str, volume_id: str) -> None:
-        """Change whether the volume is deleted with the server. Swapping volumes is a matter between services only."""
+        """Change whether the volume is deleted with its server, and (between services only) which volume it is.
+
+        Before 2.85 every request was for the latter; since then the first comes first.
+        """
+        self._volumes.get_server(request.context, server_id)
         asked = request.body["volumeAttachment"]
-        if not request.at_least("2.85") or asked["volumeId"] != volume_id:
-            raise errors.Forbidden("Policy doesn't allow os_compute_api:os-volumes-attachments:swap to be performed.")
+        swap = not request.at_least("2.85") or asked["volumeId"] != volume_id
+        if swap:
+            rights.services_only(request, "os_compute_api:os-volumes-attachments:swap")
+        if request.at_least("2.85"):
+            self._update(request, server_id, volume_id, asked)
+        if swap:
+            self._volumes.swap_volume(request.context, server_id, volume_id, asked["volumeId"])
+
+    def _update(self, request: expose.ApiRequest, server_id: str, volume_id: str, asked: dict[str, Any]) -> None:
         try:
             device = self._volumes.get_attachment(request.context, server_id, volume_id)
         except nova_errors.VolumeNotAttached as err:
@@ -99,7 +112,7 @@ class VolumeAttachmentsController:
     @expose.expose(status=202)
     def delete(self, request: expose.ApiRequest, server_id: str, volume_id: str) -> None:
         """Begin to take the volume from the server; it is gone from the list when the guest has let it go."""
-        self._volumes.detach_volume(request.context, server_id, volume_id)
+        self._volumes.detach_volume(request.context, server_id, volume_id, shelved_too=request.at_least(SHELVED_TOO))
 
 
 def view(request: expose.ApiRequest) -> Callable[[attachments.BlockDevice], dict[str, Any]]:

@@ -96,6 +96,15 @@ def image_names(cloud: session.Cloud) -> dict[str, str]:
         return {}
 
 
+def is_uuid(reference: str) -> bool:
+    """Whether this can be the id of a server or volume."""
+    try:
+        uuid.UUID(reference)
+    except ValueError:
+        return False
+    return True
+
+
 def label(record: Record) -> str:
     """Return what messages call a resource: its name, or its id when it has none."""
     return str(record.get("name") or record["id"])
@@ -103,9 +112,7 @@ def label(record: Record) -> str:
 
 def _by_uuid(cloud: session.Cloud, service: str, path: str, key: str, reference: str) -> Record | None:
     """Return the record with this id, or None; only a UUID can be the id of a server or volume."""
-    try:
-        uuid.UUID(reference)
-    except ValueError:
+    if not is_uuid(reference):
         return None
     try:
         return typing.cast(Record, cloud.get(service, f"/{path}/{parse.quote(reference, safe='')}")[key])

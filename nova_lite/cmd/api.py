@@ -18,10 +18,17 @@ from nova_lite import db as nova_db
 from nova_lite import flavors, images
 from nova_lite.api import (
     app,
+    hypervisors,
+    instance_actions,
+    limits,
+    quota_sets,
     routes,
     server_actions,
     server_external_events,
+    server_metadata,
+    server_tags,
     servers,
+    service_changes,
     versions,
     volume_attachments,
 )
@@ -29,7 +36,7 @@ from nova_lite.api import flavors as flavors_api
 from nova_lite.api import images as images_api
 from nova_lite.api import services as services_api
 from nova_lite.compute import api as compute_api
-from nova_lite.compute import attach_api, external_events, rpcapi
+from nova_lite.compute import attach_api, external_events, history, rpcapi, server_changes
 from nova_lite.db import services
 from nova_lite.volume import client
 
@@ -81,13 +88,23 @@ def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus, secr
         service_down_time=down_time,
         legacy=conf.cinder.attach_flow == "legacy",
     )
+    changes = server_changes.ServerChanges(database)
     store, table, longest = images.ImageStore(conf.images.directory), flavors.FlavorTable(), conf.api.max_limit
     return routes.Controllers(
         versions=versions.VersionsController(),
-        servers=servers.ServersController(compute, store, table, database, down_time=down_time, max_limit=longest),
-        server_actions=server_actions.ServerActionsController(compute),
+        servers=servers.ServersController(
+            compute, changes, store, table, database, down_time=down_time, max_limit=longest
+        ),
+        server_actions=server_actions.ServerActionsController(compute, changes),
+        server_metadata=server_metadata.ServerMetadataController(changes),
+        server_tags=server_tags.ServerTagsController(changes),
+        instance_actions=instance_actions.InstanceActionsController(history.ServerHistory(database), longest),
         volume_attachments=volume_attachments.VolumeAttachmentsController(volumes, longest),
         flavors=flavors_api.FlavorsController(table, longest),
+        hypervisors=hypervisors.HypervisorsController(database, down_time, longest),
+        limits=limits.LimitsController(database),
+        quota_sets=quota_sets.QuotaSetsController(database),
+        service_changes=service_changes.ServiceChangesController(database, down_time),
         services=services_api.ServicesController(database, down_time),
         images=images_api.ImagesController(store, longest),
         external_events=server_external_events.ServerExternalEventsController(

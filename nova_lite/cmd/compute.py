@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
@@ -21,7 +22,7 @@ from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
 from nova_lite.compute import host as compute_host
 from nova_lite.compute import manager, recovery, rpcapi
-from nova_lite.db import services
+from nova_lite.db import compute_nodes, services
 from nova_lite.images import ImageStore
 from nova_lite.virt import driver
 from nova_lite.volume import client, initiator
@@ -31,6 +32,8 @@ LOG = logging.getLogger(__name__)
 
 # The functions of this daemon that need root (os-brick's name for them).
 PRIVILEGED = "os_brick.privileged.default"
+# Seconds between two looks at what the host has; disks grow, and libvirt may be back only later.
+FACTS_INTERVAL = 600
 ERROR_MODULES = ("nova_lite.errors", "nova_lite.virt.errors")
 
 
@@ -105,6 +108,11 @@ def build(
     )
     endpoint = manager.ComputeManager(host)
 
+    def tell_facts() -> None:
+        found = host.virt.host_facts()
+        facts = compute_nodes.Facts(hypervisor_hostname=conf.host, host_ip=conf.my_ip, **dataclasses.asdict(found))
+        compute_nodes.report(database, conf.host, facts)
+
     def report() -> None:
         services.report(database, conf.host, services.COMPUTE, rpcapi.TOPIC)
 
@@ -115,6 +123,7 @@ def build(
             _Hypervisor(host.virt),
             _Storage(host.connector),
             service.Periodic("report", conf.report_interval, report, at_start=True),
+            service.Periodic("facts", FACTS_INTERVAL, tell_facts, at_start=True),
             bus.server(rpcapi.TOPIC, conf.host, endpoint, conf.rpc_workers),
             _Once("resume", lambda: recovery.resume(host)),
             service.Periodic("recovery", conf.compute.finish_interval, lambda: recovery.tick(host)),

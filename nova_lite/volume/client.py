@@ -26,13 +26,17 @@ SECRETS = ("auth_password", "discovery_auth_password", "auth_pwd")
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A volume as Cinder shows it; `size` in GiB. `attachment_ids` by server, those that are attached only."""
+    """A volume as Cinder shows it; `size` in GiB. `attachment_ids` by server, those that are attached only.
+
+    `migration_status` is None while the volume is not being moved, and for callers whom Cinder does not tell.
+    """
 
     id: str
     status: str
     size: int
     multiattach: bool
     attachment_ids: Mapping[str, str]
+    migration_status: str | None = None
 
 
 class Requester(Protocol):
@@ -70,6 +74,7 @@ class CinderClient:
             size=shown["size"],
             multiattach=bool(shown.get("multiattach")),
             attachment_ids={one["server_id"]: one["attachment_id"] for one in shown.get("attachments", ())},
+            migration_status=shown.get("migration_status"),
         )
 
     def delete_volume(self, ctx: context.RequestContext, volume_id: str) -> None:

@@ -32,6 +32,7 @@ class FakeStack:
         self.script: dict[str, list[Record | None]] = collections.defaultdict(list)
         self.refusals: list[tuple[str, str, int, typing.Any]] = []
         self.requests: list[tuple[str, str, typing.Any, dict[str, str]]] = []
+        self.actions: dict[str, list[Record]] = collections.defaultdict(list)
         self.console = ""
         self.page_size = 1000
         self._lock = threading.Lock()
@@ -205,9 +206,23 @@ def _server_action(stack: FakeStack, key: str, query: dict[str, str], body: typi
         lines = stack.console.splitlines(keepends=True)
         length = body["os-getConsoleOutput"].get("length")
         return 200, {"output": "".join(lines[-length:] if length else lines)}
+    if "lock" in body or "unlock" in body:
+        return 202, None
     task = {"os-start": "powering-on", "os-stop": "powering-off", "reboot": "rebooting"}[next(iter(body))]
     stack.servers[key]["OS-EXT-STS:task_state"] = task
     return 202, None
+
+
+def _actions(stack: FakeStack, key: str, query: dict[str, str], body: typing.Any) -> Answer:
+    shown = [{name: value for name, value in one.items() if name != "events"} for one in stack.actions[key]]
+    return 200, {"instanceActions": shown}
+
+
+def _action(stack: FakeStack, key: str, request: str, query: dict[str, str], body: typing.Any) -> Answer:
+    for one in stack.actions[key]:
+        if one["request_id"] == request:
+            return 200, {"instanceAction": one}
+    return 404, {"itemNotFound": {"code": 404, "message": f"Action {request} not found"}}
 
 
 def _attach(stack: FakeStack, server_id: str, query: dict[str, str], body: typing.Any) -> Answer:
@@ -323,6 +338,8 @@ ROUTES: list[tuple[str, str, typing.Callable[..., Answer]]] = [
     ("GET", r"/v2.1/servers/([^/]+)", _server_show),
     ("DELETE", r"/v2.1/servers/([^/]+)", _server_delete),
     ("POST", r"/v2.1/servers/([^/]+)/action", _server_action),
+    ("GET", r"/v2.1/servers/([^/]+)/os-instance-actions", _actions),
+    ("GET", r"/v2.1/servers/([^/]+)/os-instance-actions/([^/]+)", _action),
     ("GET", r"/v2.1/servers/([^/]+)/os-volume_attachments", _attachment_list),
     ("POST", r"/v2.1/servers/([^/]+)/os-volume_attachments", _attach),
     ("GET", r"/v2.1/servers/([^/]+)/os-volume_attachments/([^/]+)", _attachment_show),

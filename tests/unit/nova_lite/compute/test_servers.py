@@ -8,7 +8,7 @@ from lite_common import errors
 from nova_lite import errors as nova_errors
 from nova_lite import states
 from nova_lite.compute.api import NewServer
-from nova_lite.db.servers import ServerFilters
+from nova_lite.db.server_lists import ServerFilters
 from nova_lite.flavors import Flavor
 from nova_lite.virt import errors as virt_errors
 from nova_lite.virt.driver import PowerState
@@ -255,10 +255,3 @@ def test_start_with_a_volume_that_cannot_be_reached(cloud: Cloud) -> None:
     assert "cinder is down" in cloud.faults(server)[0][1]
     cloud.api.start(cloud.ctx, server)
     assert cloud.server(server).vm_state == states.ACTIVE
-
-
-def test_rename(cloud: Cloud) -> None:
-    server = cloud.boot().uuid
-    assert cloud.api.rename(cloud.ctx, server, name="new").display_name == "new"
-    assert cloud.api.rename(cloud.ctx, server, description=None).display_description is None
-    assert cloud.api.rename(cloud.ctx, server).display_name == "new"
