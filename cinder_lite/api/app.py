@@ -19,7 +19,7 @@ from cinder_lite.api import (
 from cinder_lite.volume import admin, api, legacy, protection, requests
 from cinder_lite.volume import attachments as attachment_operations
 from cinder_lite.volume import types as type_operations
-from lite_common import db
+from lite_common import db, policy
 from lite_common.wsgi import pipeline, routing
 
 
@@ -45,7 +45,9 @@ class Settings:
     max_body: int
 
 
-def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate, healthy: Any) -> pipeline.Pipeline:
+def build(
+    parts: Parts, settings: Settings, authenticate: pipeline.Authenticate, rules: policy.Policy, healthy: Any
+) -> pipeline.Pipeline:
     """The WSGI application. `healthy` raises errors of the Unavailable family when it is not."""
     engine = quota.QuotaEngine(parts.database, settings.quotas, settings.reservation_expire)
     volume_operations = api.VolumeApi(parts.database, engine, parts.scheduler, parts.daemon, settings.defaults)
@@ -65,4 +67,6 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
         quotas=quotas.QuotasController(engine),
     )
     router = routing.Router(routes.roots(controllers), {"/v3": routes.version_3(controllers)})
-    return pipeline.Pipeline(versions.KIND, router, authenticate, max_body=settings.max_body, healthy=healthy)
+    return pipeline.Pipeline(
+        versions.KIND, router, authenticate, rules=rules, max_body=settings.max_body, healthy=healthy
+    )

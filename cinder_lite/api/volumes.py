@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinder_lite import errors
+from cinder_lite import errors, policies
 from cinder_lite.api import listing, views
 from cinder_lite.api.schemas import volumes as schemas
 from cinder_lite.db import volume_lists
@@ -88,6 +88,7 @@ class VolumesController:
         for name in ("cascade", "force"):
             asked = listing.flag(request.value(name) or "false", name)
             if asked and name == "force" and request.at_least("3.23"):
+                request.require(policies.FORCE_DELETE)
                 raise common_errors.NotImplementedHere(
                     "Forced deletion is not served. Detach the volume and delete it."
                 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lite_common import errors
 from lite_common.wsgi import expose
-from nova_lite import states
+from nova_lite import policies, states
 from nova_lite.api.schemas import servers as schemas
 from nova_lite.api.schemas import types
 from nova_lite.db import servers
@@ -42,15 +42,17 @@ class Wanted:
     sort: Sequence[tuple[str, str]]
 
 
-def read(request: expose.ApiRequest) -> Wanted | None:
+def read(request: expose.ApiRequest, *, detail: bool) -> Wanted | None:
     """The filters of the request; None when no server can pass them.
 
     Raises errors.Invalid for a value that cannot be read and for a filter that is not kept here, errors.Forbidden
     for what only admins may ask.
     """
     every = types.is_true(request.value("all_tenants") or "")
+    if every:
+        request.require(policies.ALL_TENANTS_DETAIL if detail else policies.ALL_TENANTS)
     given = {name: values for name, values in request.query.items() if name in _names(request) and values != [""]}
-    if not request.context.is_admin:
+    if not request.may(policies.ALL_FILTERS):
         # As Nova: an admin's filters are dropped for others, except where the answer would be a wrong one.
         given = {name: values for name, values in given.items() if name not in FOR_ADMINS}
     for name, values in given.items():

@@ -88,9 +88,13 @@ def server(
     record: servers.Server,
     volumes: Sequence[attachments.AttachedVolume],
     fault: faults.Fault | None,
+    inside: bool,
     host_status: str | None,
 ) -> dict[str, Any]:
-    """A server in the long list and alone. `host_status` None leaves that key out."""
+    """A server in the long list and alone, with what tells of the `inside` of the site where the caller may see it.
+
+    `host_status` None leaves that key out.
+    """
     shown = server_summary(request, record) | {
         "status": record.status,
         "tenant_id": record.project_id,
@@ -120,7 +124,7 @@ def server(
         shown["progress"] = PROGRESS[record.status]
     if fault is not None and record.status in FAULT_STATUSES:
         shown["fault"] = _fault(request, fault)
-    if request.context.is_admin:
+    if inside:
         shown |= _server_for_admins(request, record)
     return shown | _server_since(request, record, host_status)
 

@@ -12,6 +12,7 @@ from typing import Any
 from lite_common import errors
 from lite_common.wsgi import expose
 from nova_lite import errors as nova_errors
+from nova_lite import policies
 from nova_lite.api import paging
 from nova_lite.api.schemas import types
 from nova_lite.api.schemas import volume_attachments as schemas
@@ -83,7 +84,8 @@ class VolumeAttachmentsController:
         """Change whether the volume is deleted with the server. Swapping volumes is a matter between services only."""
         asked = request.body["volumeAttachment"]
         if not request.at_least("2.85") or asked["volumeId"] != volume_id:
-            raise errors.Forbidden("Policy doesn't allow os_compute_api:os-volumes-attachments:swap to be performed.")
+            request.require(policies.SWAP)
+            raise errors.NotImplementedHere("Volumes of servers cannot be swapped here.")
         try:
             device = self._volumes.get_attachment(request.context, server_id, volume_id)
         except nova_errors.VolumeNotAttached as err:

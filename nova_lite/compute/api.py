@@ -91,14 +91,10 @@ class ComputeApi:
         marker: str | None = None,
         limit: int | None = None,
     ) -> list[Server]:
-        """A page of the caller's servers (of everybody's with `all_projects`, admins only), as `servers.list_page`.
+        """A page of the caller's servers (of everybody's with `all_projects`), as `servers.list_page`.
 
         Raises errors.Invalid for a name that is no regular expression, an unknown sort key or marker.
         """
-        if all_projects and not ctx.is_admin:
-            raise errors.Forbidden(
-                "Policy doesn't allow os_compute_api:servers:detail:get_all_tenants to be performed."
-            )
         if not all_projects:
             filters = ServerFilters(**_fields(filters) | {"project_id": ctx.project_id})
         if filters.name is not None:

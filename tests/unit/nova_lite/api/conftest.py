@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import webob
 
-from lite_common import errors
+from lite_common import errors, policy
 from lite_common.wsgi import auth
 from nova_lite import errors as nova_errors
-from nova_lite import flavors, images
+from nova_lite import flavors, images, policies
 from nova_lite.api import app, routes, server_actions, servers, services, versions, volume_attachments
 from nova_lite.api import flavors as flavors_api
 from nova_lite.api import images as images_api
@@ -173,7 +173,11 @@ class Api:
             images=images_api.ImagesController(store, 1000),
         )
         self._app = app.application(
-            self.controllers, auth.NoAuth("demo", "secret"), max_body=10_000, healthy=lambda: None
+            self.controllers,
+            auth.NoAuth("demo", "secret"),
+            rules=policy.Policy(policies.RULES),
+            max_body=10_000,
+            healthy=lambda: None,
         )
 
     def __call__(
