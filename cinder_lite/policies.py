@@ -138,11 +138,85 @@ ATTACHMENTS = [
     ),
 ]
 
+_SNAPSHOT = "/snapshots/{snapshot_id}"
+SNAPSHOTS = [
+    _rule("volume:get_all_snapshots", READER, "List snapshots", "GET /snapshots", "GET /snapshots/detail"),
+    _rule("volume:create_snapshot", MEMBER, "Create a snapshot", "POST /snapshots"),
+    _rule("volume:get_snapshot", READER, "Show a snapshot", f"GET {_SNAPSHOT}"),
+    _rule("volume:update_snapshot", MEMBER, "Rename a snapshot", f"PUT {_SNAPSHOT}"),
+    _rule("volume:delete_snapshot", MEMBER, "Delete a snapshot", f"DELETE {_SNAPSHOT}"),
+    _rule(
+        "volume:get_snapshot_metadata",
+        READER,
+        "See a snapshot's metadata",
+        f"GET {_SNAPSHOT}/metadata",
+        f"GET {_SNAPSHOT}/metadata/{{key}}",
+    ),
+    _rule(
+        "volume:update_snapshot_metadata",
+        MEMBER,
+        "Change a snapshot's metadata",
+        f"POST {_SNAPSHOT}/metadata",
+        f"PUT {_SNAPSHOT}/metadata",
+        f"PUT {_SNAPSHOT}/metadata/{{key}}",
+    ),
+    _rule("volume:delete_snapshot_metadata", MEMBER, "Remove metadata", f"DELETE {_SNAPSHOT}/metadata/{{key}}"),
+    _rule(
+        "volume_extension:snapshot_admin_actions:reset_status",
+        ADMIN,
+        "Set a snapshot's status",
+        f"POST {_SNAPSHOT}/action (os-reset_status)",
+    ),
+    _rule(
+        "volume_extension:snapshot_admin_actions:force_delete",
+        ADMIN,
+        "Delete a snapshot in any state",
+        f"POST {_SNAPSHOT}/action (os-force_delete)",
+    ),
+    _rule(
+        "snapshot_extension:snapshot_actions:update_snapshot_status",
+        MEMBER,
+        "Tell how far a snapshot is",
+        f"POST {_SNAPSHOT}/action (os-update_snapshot_status)",
+    ),
+    _rule("snapshot_extension:snapshot_unmanage", ADMIN, "Not served", f"POST {_SNAPSHOT}/action (os-unmanage)"),
+]
+
 _SPECS = "/types/{type_id}/extra_specs"
+_ENCRYPTION = "/types/{type_id}/encryption"
 TYPES = [
     _rule("volume_extension:type_get_all", READER, "List volume types", "GET /types"),
     _rule("volume_extension:type_get", READER, "Show a volume type", "GET /types/{type_id}"),
     _rule("volume_extension:type_create", ADMIN, "Create a volume type", "POST /types"),
+    _rule("volume_extension:type_update", ADMIN, "Change a volume type", "PUT /types/{type_id}"),
+    _rule(
+        "volume_extension:volume_type_access:get_all_for_type",
+        ADMIN,
+        "List the projects of a private type",
+        "GET /types/{type_id}/os-volume-type-access",
+    ),
+    *(
+        _rule(
+            f"volume_extension:volume_type_access:{key}",
+            ADMIN,
+            "Let a project use a private type, or no more",
+            f"POST /types/{{type_id}}/action ({key})",
+        )
+        for key in ("addProjectAccess", "removeProjectAccess")
+    ),
+    *(
+        _rule(f"volume_extension:volume_type_encryption:{name}", ADMIN, "Encryption, which is not served", *operations)
+        for name, operations in {
+            "get": [f"GET {_ENCRYPTION}", f"GET {_ENCRYPTION}/{{key}}"],
+            "create": [f"POST {_ENCRYPTION}"],
+            "update": [f"PUT {_ENCRYPTION}/{{key}}"],
+            "delete": [f"DELETE {_ENCRYPTION}/{{key}}"],
+        }.items()
+    ),
+    _rule("volume_extension:default_get_all", ADMIN, "List default types", "GET /default-types"),
+    _rule("volume_extension:default_get", ADMIN, "Show a default type", "GET /default-types/{project_id}"),
+    _rule("volume_extension:default_set_or_update", ADMIN, "Set it", "PUT /default-types/{project_id}"),
+    _rule("volume_extension:default_unset", ADMIN, "Unset it", "DELETE /default-types/{project_id}"),
     _rule("volume_extension:type_delete", ADMIN, "Delete a volume type", "DELETE /types/{type_id}"),
     _rule("volume_extension:types_extra_specs:index", READER, "Extra specs", f"GET {_SPECS}"),
     _rule("volume_extension:types_extra_specs:create", ADMIN, "Add extra specs", f"POST {_SPECS}"),
@@ -151,6 +225,7 @@ TYPES = [
     _rule("volume_extension:types_extra_specs:delete", ADMIN, "Remove an extra spec", f"DELETE {_SPECS}/{{key}}"),
 ]
 
+_CLASSES = "/os-quota-class-sets/{name}"
 _QUOTAS = "/os-quota-sets/{project_id}"
 OTHERS = [
     _rule("volume_extension:services:index", ADMIN, "List daemons", "GET /os-services"),
@@ -161,7 +236,14 @@ OTHERS = [
         "PUT /os-services/enable",
         "PUT /os-services/disable",
         "PUT /os-services/disable-log-reason",
+        "PUT /os-services/{action}",
     ),
+    _rule("message:get_all", READER, "List what went wrong", "GET /messages"),
+    _rule("message:get", READER, "Show what went wrong", "GET /messages/{message_id}"),
+    _rule("message:delete", MEMBER, "Forget it", "DELETE /messages/{message_id}"),
+    _rule("volume_extension:quota_classes:get", ADMIN, "Show default quotas", f"GET {_CLASSES}"),
+    _rule("volume_extension:quota_classes:update", ADMIN, "Change default quotas", f"PUT {_CLASSES}"),
+    _rule("volume:resource_filters", ANYBODY, "List what lists may be filtered by", "GET /resource_filters"),
     _rule("volume:availability_zone_list", ANYBODY, "List availability zones", "GET /os-availability-zone"),
     _rule("scheduler_extension:scheduler_stats:get_pools", ADMIN, "List pools", "GET /scheduler-stats/get_pools"),
     _rule("limits_extension:used_limits", READER, "Limits and what of them is used", "GET /limits"),
@@ -181,9 +263,9 @@ PARTS = [
 
 RULES = policy.RuleSet(
     base=BASE,
-    routes=[*VOLUMES, *VOLUME_ACTIONS, *ATTACHMENTS, *TYPES, *OTHERS],
+    routes=[*VOLUMES, *VOLUME_ACTIONS, *ATTACHMENTS, *SNAPSHOTS, *TYPES, *OTHERS],
     parts=PARTS,
-    public=[("GET", "/"), ("GET", "/v3")],
+    public=[("GET", "/"), ("GET", "/v3"), ("GET", "/openapi.json")],
 )
 
 

@@ -12,8 +12,10 @@ from lite_common import policy
 
 READER = "rule:project_reader_or_admin"
 MEMBER = "rule:project_member_or_admin"
+MANAGER = "rule:project_manager_or_admin"
 ADMIN = "rule:context_is_admin"
 SERVICE = "rule:service_api"
+SERVICE_OR_ADMIN = "rule:service_or_admin"
 ANYBODY = "@"
 
 ROOT = "os_compute_api:"
@@ -35,12 +37,21 @@ BASE = [
     ),
     oslo_policy.RuleDefault("project_reader_api", "role:reader and project_id:%(project_id)s", "Who may see things."),
     oslo_policy.RuleDefault(
+        "project_manager_api", "role:manager and project_id:%(project_id)s", "Who may manage a project's things."
+    ),
+    oslo_policy.RuleDefault(
+        "project_manager_or_admin", "rule:project_manager_api or rule:context_is_admin", "Who may manage things."
+    ),
+    oslo_policy.RuleDefault(
         "project_member_or_admin", "rule:project_member_api or rule:context_is_admin", "Who may change things."
     ),
     oslo_policy.RuleDefault(
         "project_reader_or_admin", "rule:project_reader_api or rule:context_is_admin", "Who may see things."
     ),
     oslo_policy.RuleDefault("service_api", "role:service", "Another service, by its token."),
+    oslo_policy.RuleDefault(
+        "service_or_admin", "rule:service_api or rule:context_is_admin", "Another service or an administrator."
+    ),
 ]
 
 
@@ -67,6 +78,68 @@ SERVERS = [
     _action("os-console-output", "os-getConsoleOutput", "Read a server's console"),
 ]
 
+# Those that are not served stand here too, so that who may not do a thing hears that first, as in Nova.
+OTHER_ACTIONS = [
+    _action("os-lock-server:lock", "lock", "Lock a server"),
+    _action("os-lock-server:unlock", "unlock", "Unlock a server"),
+    _action("os-admin-actions:reset_state", "os-resetState", "Set a server's state", ADMIN),
+    _action("os-admin-actions:inject_network_info", "injectNetworkInfo", "Not served", ADMIN),
+    _action("os-admin-actions:reset_network", "resetNetwork", "Not served", ADMIN),
+    _action("os-admin-password", "changePassword", "Not served"),
+    _action("os-create-backup", "createBackup", "Not served"),
+    _action("os-deferred-delete:force", "forceDelete", "Delete a server at once"),
+    _action("os-deferred-delete:restore", "restore", "Not served"),
+    _action("os-evacuate", "evacuate", "Not served", ADMIN),
+    _action("os-migrate-server:migrate", "migrate", "Not served", MANAGER),
+    _action("os-migrate-server:migrate_live", "os-migrateLive", "Not served", MANAGER),
+    _action("os-rescue", "rescue", "Not served"),
+    _action("os-unrescue", "unrescue", "Not served"),
+    _action("os-security-groups:add", "addSecurityGroup", "Not served"),
+    _action("os-security-groups:remove", "removeSecurityGroup", "Not served"),
+    _action("os-shelve:shelve", "shelve", "Not served"),
+    _action("os-shelve:shelve_offload", "shelveOffload", "Not served", ADMIN),
+    _action("os-shelve:unshelve", "unshelve", "Not served"),
+    _action("os-suspend-server:suspend", "suspend", "Not served"),
+    _action("os-suspend-server:resume", "resume", "Not served"),
+    _action("servers:confirm_resize", "confirmResize", "Not served"),
+    _action("servers:create_image", "createImage", "Not served"),
+    _action("servers:rebuild", "rebuild", "Not served"),
+    _action("servers:resize", "resize", "Not served"),
+    _action("servers:revert_resize", "revertResize", "Not served"),
+    _action("servers:trigger_crash_dump", "trigger_crash_dump", "Not served"),
+    *(
+        _rule(ROOT + name, MEMBER, "Not served", *(f"POST /servers/{{server_id}}/action ({key})" for key in keys))
+        for name, keys in {
+            "os-multinic:add": ["addFixedIp"],
+            "os-multinic:remove": ["removeFixedIp"],
+            "os-floating-ips:add": ["addFloatingIp"],
+            "os-floating-ips:remove": ["removeFloatingIp"],
+            "os-remote-consoles": [f"os-get{kind}Console" for kind in ("VNC", "SPICE", "RDP", "Serial")],
+        }.items()
+    ),
+]
+
+_METADATA, _TAGS = "/servers/{server_id}/metadata", "/servers/{server_id}/tags"
+_HISTORY = "/servers/{server_id}/os-instance-actions"
+OF_SERVERS = [
+    _rule(ROOT + "server-metadata:index", READER, "See a server's metadata", f"GET {_METADATA}"),
+    _rule(ROOT + "server-metadata:show", READER, "See one pair", f"GET {_METADATA}/{{key}}"),
+    _rule(ROOT + "server-metadata:create", MEMBER, "Add metadata", f"POST {_METADATA}"),
+    _rule(ROOT + "server-metadata:update_all", MEMBER, "Replace metadata", f"PUT {_METADATA}"),
+    _rule(ROOT + "server-metadata:update", MEMBER, "Change one pair", f"PUT {_METADATA}/{{key}}"),
+    _rule(ROOT + "server-metadata:delete", MEMBER, "Remove one pair", f"DELETE {_METADATA}/{{key}}"),
+    _rule(ROOT + "os-server-tags:index", READER, "List a server's tags", f"GET {_TAGS}"),
+    _rule(ROOT + "os-server-tags:show", READER, "Whether a server has a tag", f"GET {_TAGS}/{{tag}}"),
+    _rule(ROOT + "os-server-tags:update_all", MEMBER, "Replace a server's tags", f"PUT {_TAGS}"),
+    _rule(ROOT + "os-server-tags:update", MEMBER, "Add a tag", f"PUT {_TAGS}/{{tag}}"),
+    _rule(ROOT + "os-server-tags:delete_all", MEMBER, "Remove a server's tags", f"DELETE {_TAGS}"),
+    _rule(ROOT + "os-server-tags:delete", MEMBER, "Remove a tag", f"DELETE {_TAGS}/{{tag}}"),
+    _rule(ROOT + "os-instance-actions:list", READER, "List what was done to a server", f"GET {_HISTORY}"),
+    _rule(ROOT + "os-instance-actions:show", READER, "Show it", f"GET {_HISTORY}/{{request_id}}"),
+    _rule(ROOT + "ips:index", READER, "See a server's addresses", "GET /servers/{server_id}/ips"),
+    _rule(ROOT + "ips:show", READER, "See those of a network", "GET /servers/{server_id}/ips/{network}"),
+]
+
 _OF_SERVER = "/servers/{server_id}/os-volume_attachments"
 ATTACHMENTS = [
     _rule(ROOT + "os-volumes-attachments:index", READER, "List a server's volumes", f"GET {_OF_SERVER}"),
@@ -84,6 +157,30 @@ OTHERS = [
         ROOT + "os-flavor-extra-specs:show", READER, "One extra spec", "GET /flavors/{flavor_id}/os-extra_specs/{key}"
     ),
     _rule(ROOT + "os-services:list", ADMIN, "List daemons", "GET /os-services"),
+    _rule(ROOT + "os-services:update", ADMIN, "Change a daemon's service", "PUT /os-services/{service_id}"),
+    _rule(ROOT + "os-services:delete", ADMIN, "Forget a daemon", "DELETE /os-services/{service_id}"),
+    *(
+        _rule(ROOT + f"os-hypervisors:{name}", ADMIN, "Look at hypervisors", f"GET /os-hypervisors{path}")
+        for name, path in {
+            "list": "",
+            "list-detail": "/detail",
+            "statistics": "/statistics",
+            "show": "/{hypervisor_id}",
+            "uptime": "/{hypervisor_id}/uptime",
+            "search": "/{pattern}/search",
+            "servers": "/{pattern}/servers",
+        }.items()
+    ),
+    _rule(ROOT + "limits", ANYBODY, "Limits and what of them is used", "GET /limits"),
+    _rule(ROOT + "os-quota-sets:show", READER, "Show a project's quotas", "GET /os-quota-sets/{project_id}"),
+    _rule(ROOT + "os-quota-sets:defaults", ANYBODY, "Default quotas", "GET /os-quota-sets/{project_id}/defaults"),
+    _rule(ROOT + "os-quota-sets:detail", READER, "Quotas with usage", "GET /os-quota-sets/{project_id}/detail"),
+    _rule(
+        ROOT + "os-server-external-events:create",
+        SERVICE_OR_ADMIN,
+        "Tell of what has happened to a server's volumes",
+        "POST /os-server-external-events",
+    ),
     _rule(ROOT + "os-availability-zone:list", ANYBODY, "List zones", "GET /os-availability-zone"),
     _rule(ROOT + "os-availability-zone:detail", ADMIN, "Zones with hosts", "GET /os-availability-zone/detail"),
     _rule("get_images", READER, "List images", "GET /image/v2/images"),
@@ -100,6 +197,15 @@ PARTS = [
     _rule(EXTENDED_ATTRIBUTES, ADMIN, "See host, domain name and the like", *_SHOWN),
     _rule(DESTINATION, ADMIN, "Choose the host of a new server by name", "POST /servers"),
     _rule(FORCED_HOST, ADMIN, "Choose the host of a new server in the zone's name", "POST /servers"),
+    _rule(
+        ROOT + "os-lock-server:unlock:unlock_override",
+        ADMIN,
+        "Unlock what somebody else has locked",
+        "POST /servers/{server_id}/action (unlock)",
+    ),
+    _rule(ROOT + "os-instance-actions:events", ADMIN, "See the events of it", f"GET {_HISTORY}/{{request_id}}"),
+    _rule(ROOT + "os-instance-actions:events:details", ADMIN, "And why they failed", f"GET {_HISTORY}/{{request_id}}"),
+    _rule(ROOT + "limits:other_project", ADMIN, "See another project's limits", "GET /limits"),
     _rule(SWAP, SERVICE, "Replace a server's volume by another", _UPDATE_VOLUME),
 ]
 # Whether it is an update or a swap shows in the body, so the handler may have to ask for the other one.
@@ -107,9 +213,9 @@ ATTACHMENTS.append(_rule(ROOT + "os-volumes-attachments:update", MEMBER, "Change
 
 RULES = policy.RuleSet(
     base=BASE,
-    routes=[*SERVERS, *ATTACHMENTS, *OTHERS],
+    routes=[*SERVERS, *OTHER_ACTIONS, *OF_SERVERS, *ATTACHMENTS, *OTHERS],
     parts=PARTS,
-    public=[("GET", path) for path in ("/", "/v2", "/v2.1", "/image", "/image/versions")],
+    public=[("GET", path) for path in ("/", "/v2", "/v2.1", "/image", "/image/versions", "/openapi.json")],
 )
 
 
