@@ -30,6 +30,11 @@ SERVICE_ROLE = "service"
 # Seconds that a decision holds: one request asks several times, and one attach is several requests.
 REMEMBERED = 1.0
 
+# oslo.policy looks for checks of other packages when it reads its first rule, which loads its own http checks and with
+# them requests: 5 MiB in each API daemon. A file that begins to ask for them needs a restart; until then such a rule
+# lets nobody through.
+_checks.extension_checks = {}
+
 _ACTION = re.compile(r"(?P<path>\S+)\s+\((?P<action>[^)]+)\)")
 _VARIABLE = re.compile(r"\{[^}]*\}")
 
@@ -86,7 +91,6 @@ class Policy:
         self._decided: dict[tuple[Any, ...], bool] = {}
         self._decided_until = 0.0
         try:
-            _spare_external_checks(self._enforcer)
             self._enforcer.load_rules()
             # A rule that names itself or one that is not there would be found only when somebody asks for it.
             self._enforcer.check_rules(raise_on_violation=True)
@@ -167,6 +171,7 @@ def make_enforcer(rules: RuleSet, conf: cfg.ConfigOpts | None = None) -> policy.
     """An enforcer with these rules and, where there is a `conf`, those of the operator's files over them."""
     if conf is not None:
         enforcer = policy.Enforcer(conf)
+        _allow_external_checks(enforcer)
         enforcer.register_defaults(rules.all())
         return enforcer
     alone = cfg.ConfigOpts()
@@ -244,16 +249,11 @@ def _credentials(ctx: context.RequestContext) -> dict[str, Any]:
     }
 
 
-def _spare_external_checks(enforcer: policy.Enforcer) -> None:
-    """Do not load oslo.policy's http checks, 5 MiB in each API daemon, where no rule asks for them.
-
-    A rule that begins to ask for one needs a restart; until then it lets nobody through.
-    """
+def _allow_external_checks(enforcer: policy.Enforcer) -> None:
+    """Let oslo.policy load its http checks where the operator's file has a rule that asks for one."""
     path = enforcer.conf.oslo_policy.policy_file
-    found = enforcer.conf.find_file(path) if enforcer.use_conf and path else None
+    found = enforcer.conf.find_file(path) if path else None
     if found and os.path.exists(found):
         with open(found, encoding="utf-8") as file:
             if "http" in file.read():
-                return
-    if _checks.extension_checks is None:
-        _checks.extension_checks = {}
+                _checks.extension_checks = None

@@ -1,6 +1,8 @@
 """Rules: who passes, what an operator's file changes, what happens to routes, actions and files that are not right."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +131,22 @@ def test_an_operators_file_changes_rules_while_the_daemon_runs(tmp_path: Path, m
 def test_a_file_that_makes_no_sense_is_refused_at_the_start(tmp_path: Path, text: str) -> None:
     with pytest.raises(errors.Invalid, match="policy_file"):
         with_file(tmp_path, text)
+
+
+def test_rules_alone_load_no_http_client() -> None:
+    """Each API daemon would otherwise be 5 MiB larger, with keystone or without."""
+    code = (
+        "import sys, lite_common.service as s; s.no_eventlet()\n"
+        "import nova_lite.cmd.api, cinder_lite.cmd.api\n"
+        "from lite_common import policy\n"
+        "policy.Policy(nova_lite.policies.RULES); policy.Policy(cinder_lite.policies.RULES)\n"
+        "print([m for m in ('requests', 'keystoneauth1', 'keystonemiddleware') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_an_operators_http_check_is_found(tmp_path: Path) -> None:
+    rules = with_file(tmp_path, '"things:show": "http://127.0.0.1:9/policy"')
+    check = rules._enforcer.rules["things:show"]
+    assert type(check).__name__ == "HttpCheck"
