@@ -128,7 +128,7 @@ start_daemons() {
 
 daemons_are_up() {
     local -a all
-    mapfile -t all < <(timeout 20 "$NLITE_STATE/venv/bin/nlite" service-list -f json 2>/dev/null |
+    mapfile -t all < <(timeout "$((20 * PATIENCE))" "$NLITE_STATE/venv/bin/nlite" service-list -f json 2>/dev/null |
         "$PYTHON" -c '
 import json, sys
 for row in json.load(sys.stdin):
@@ -139,7 +139,7 @@ for row in json.load(sys.stdin):
 }
 
 wait_for_daemons() {
-    local url end=$((SECONDS + READY_SECONDS))
+    local url end=$((SECONDS + READY_SECONDS * PATIENCE))
     for url in http://127.0.0.1:8774/healthcheck http://127.0.0.1:8776/healthcheck; do
         until "$PYTHON" -c 'import sys, urllib.request as u
 u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=3)' "$url" 2>/dev/null; do
