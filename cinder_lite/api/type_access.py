@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinder_lite.api import policy
 from cinder_lite.api.schemas import type_access as schemas
 from cinder_lite.volume import default_types, type_access, types
 from lite_common import errors
 from lite_common.wsgi import expose
 
-ACCESS = "volume_extension:volume_type_access"
 DEFAULTS_SINCE = "3.62"
-ENCRYPTION = "volume_extension:volume_type_encryption"
 
 
 class TypeAccessController:
@@ -24,7 +21,6 @@ class TypeAccessController:
     @expose.expose()
     def index(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
         """The projects that may use the type (admin)."""
-        policy.require_admin(request.context, f"{ACCESS}:get_all_for_type")
         found, projects = self._access.projects(type_id)
         return {"volume_type_access": [{"volume_type_id": found, "project_id": project} for project in projects]}
 
@@ -35,7 +31,6 @@ class TypeAccessController:
         perform = {"addProjectAccess": self._access.add, "removeProjectAccess": self._access.remove}.get(name)
         if perform is None:
             raise errors.Invalid(f"There is no such action: {name}. Known: addProjectAccess, removeProjectAccess.")
-        policy.require_admin(request.context, f"{ACCESS}:{name}")
         perform(type_id, value["project"])
 
 
@@ -48,27 +43,23 @@ class DefaultTypesController:
     @expose.expose(since=DEFAULTS_SINCE)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The default types of all projects that have one of their own (admin)."""
-        policy.require_admin(request.context, "volume_extension:default_get_all")
         found = self._defaults.of_projects().items()
         return {"default_types": [_default(project, type_id) for project, type_id in found]}
 
     @expose.expose(since=DEFAULTS_SINCE)
     def show(self, request: expose.ApiRequest, project: str) -> dict[str, Any]:
         """The project's default type (admin)."""
-        policy.require_admin(request.context, "volume_extension:default_get")
         return {"default_type": _default(project, self._defaults.of_project(project))}
 
     @expose.expose(since=DEFAULTS_SINCE, body=schemas.DEFAULT)
     def update(self, request: expose.ApiRequest, project: str) -> dict[str, Any]:
         """Set it (admin)."""
-        policy.require_admin(request.context, "volume_extension:default_set_or_update")
         wanted = request.body["default_type"]["volume_type"]
         return {"default_type": _default(project, self._defaults.set(project, wanted))}
 
     @expose.expose(since=DEFAULTS_SINCE, status=204)
     def delete(self, request: expose.ApiRequest, project: str) -> None:
         """Let the project have none (admin)."""
-        policy.require_admin(request.context, "volume_extension:default_unset")
         self._defaults.unset(project)
 
 
@@ -81,14 +72,12 @@ class TypeEncryptionController:
     @expose.expose()
     def show(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
         """How the type's volumes are encrypted: not at all (admin)."""
-        policy.require_admin(request.context, f"{ENCRYPTION}:get")
         self._types.get(request.context, type_id)
         return {}
 
     @expose.expose(body={"type": "object"})
     def create(self, request: expose.ApiRequest, type_id: str) -> None:
         """Refused (admin)."""
-        policy.require_admin(request.context, f"{ENCRYPTION}:create")
         self._types.get(request.context, type_id)
         raise errors.NotImplementedHere(
             "Encrypted volumes are not served: no type can have an encryption. Encrypt inside the server."
@@ -97,7 +86,6 @@ class TypeEncryptionController:
     @expose.expose()
     def absent(self, request: expose.ApiRequest, type_id: str, what: str) -> None:
         """One part of it, or a change of it: there is none (admin)."""
-        policy.require_admin(request.context, f"{ENCRYPTION}:get")
         self._types.get(request.context, type_id)
         raise errors.NotFound(f"Volume type encryption for type {type_id} does not exist, so there is no {what} of it.")
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cinder_lite.api import listing, policy
+from cinder_lite.api import listing
 from cinder_lite.volume import api, volume_admin
 from lite_common.wsgi import expose
 
 Perform = Callable[[expose.ApiRequest, str, Any], Any]
-RULE = "volume_extension:volume_admin_actions"
 
 
-def table(operations: volume_admin.VolumeAdminApi, volumes: api.VolumeApi) -> Mapping[str, Perform]:
+def actions(operations: volume_admin.VolumeAdminApi, volumes: api.VolumeApi) -> Mapping[str, Perform]:
     """The actions by name."""
 
     def set_bootable(request: expose.ApiRequest, volume_id: str, value: Any) -> expose.Reply:
@@ -24,15 +23,12 @@ def table(operations: volume_admin.VolumeAdminApi, volumes: api.VolumeApi) -> Ma
         operations.set_readonly(request.context, volume_id, _flag(value, "readonly"))
 
     def reset_status(request: expose.ApiRequest, volume_id: str, value: Any) -> None:
-        policy.require_admin(request.context, f"{RULE}:reset_status")
         operations.reset_status(volume_id, value)
 
     def force_delete(request: expose.ApiRequest, volume_id: str, value: Any) -> None:
-        policy.require_admin(request.context, f"{RULE}:force_delete")
         volumes.delete(request.context, volume_id, force=True)
 
     def force_detach(request: expose.ApiRequest, volume_id: str, value: Any) -> None:
-        policy.require_admin(request.context, f"{RULE}:force_detach")
         operations.force_detach(request.context, volume_id, value.get("attachment_id"), value.get("connector"))
 
     return {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinder_lite import errors
-from cinder_lite.api import listing, policy, views
+from cinder_lite import errors, policies
+from cinder_lite.api import listing, views
 from cinder_lite.api.schemas import volumes as schemas
 from cinder_lite.db import volume_lists
 from cinder_lite.volume import api, requests
@@ -92,7 +92,7 @@ class VolumesController:
         cascade, force = (listing.flag(request.value(name) or "false", name) for name in ("cascade", "force"))
         force = force and request.at_least("3.23")
         if force:
-            policy.require_admin(request.context, "volume:force_delete")
+            request.require(policies.FORCE_DELETE)
         self._volumes.delete(request.context, volume_id, cascade=cascade, force=force)
 
     @expose.expose()

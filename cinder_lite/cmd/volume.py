@@ -25,8 +25,7 @@ from cinder_lite.targets import base as targets
 from cinder_lite.volume import backend as backends
 from cinder_lite.volume import manager, recovery, reports
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, db, errors, ground, privilege, rest, rpc
-from lite_common.wsgi import auth
+from lite_common import config, db, errors, ground, privilege, rpc
 
 LOG = logging.getLogger(__name__)
 
@@ -85,13 +84,7 @@ def build(conf: cfg.ConfigOpts, parts: Mapping[str, Parts] | None = None) -> ser
     database = db.from_conf(conf)
     bus = rpc.Bus(conf, ["cinder_lite.errors"])
     scheduler = scheduler_rpc.SchedulerRpc(bus)
-    compute = rest.RestClient(
-        "compute",
-        conf.nova.endpoint,
-        secret=auth.read_secret(conf.service_auth.secret_file),
-        timeout=conf.nova.timeout,
-        retries=conf.nova.retries,
-    )
+    compute = client.from_conf(conf)
     all_parts: list[service.Part] = [ground.Ground(database, bus, migrations.HEAD, migrations.SYNC_COMMAND)]
     for name in conf.enabled_backends:
         driver, target = (parts or {}).get(name) or _parts(conf, name)
@@ -101,7 +94,7 @@ def build(conf: cfg.ConfigOpts, parts: Mapping[str, Parts] | None = None) -> ser
             target,
             database,
             availability_zone=conf.storage_availability_zone,
-            compute=client.ComputeClient(compute),
+            compute=compute,
             message_lifetime=conf.message_ttl,
         )
         all_parts += _backend_parts(conf, bus, backend, scheduler)

@@ -3,12 +3,32 @@ CVE-2023-2088), cinder-volume tells that a volume of a server has grown."""
 
 from __future__ import annotations
 
+from oslo_config import cfg
+
 from lite_common import context, errors, rest
+from lite_common.wsgi import auth
 
 # The first version whose answer names the attachment.
 VERSION = "2.89"
 # The first version that knows the event volume-extended.
 EVENTS_VERSION = "2.51"
+HERE = "http://127.0.0.1:8774/v2.1"
+
+
+def from_conf(conf: cfg.ConfigOpts) -> ComputeClient:
+    """A client of the compute API as the options describe it. Raises errors.Invalid for options that are not whole."""
+    identity: rest.Identity
+    if conf.api.auth_strategy == "keystone":
+        # keystoneauth costs memory that a daemon without keystone does not need.
+        from lite_common import service_user
+
+        identity = service_user.ServiceUser(conf, "compute", conf.nova.endpoint)
+    else:
+        secret = auth.read_secret(conf.service_auth.secret_file)
+        identity = rest.SharedSecret(conf.nova.endpoint or HERE, secret)
+    return ComputeClient(
+        rest.RestClient("compute", identity=identity, timeout=conf.nova.timeout, retries=conf.nova.retries)
+    )
 
 
 class ComputeClient:

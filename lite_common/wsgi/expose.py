@@ -17,7 +17,7 @@ import jsonschema
 import orjson
 import webob
 
-from lite_common import context, errors
+from lite_common import context, errors, policy
 from lite_common.wsgi import microversion
 from lite_common.wsgi.routing import pecan
 
@@ -42,6 +42,15 @@ class ApiRequest:
     query: dict[str, list[str]]
     base_url: str
     path_url: str
+    rules: policy.Policy
+
+    def may(self, rule: str) -> bool:
+        """Whether this rule of the service's policies lets the caller through."""
+        return self.rules.allows(self.context, rule)
+
+    def require(self, rule: str, *, project_id: str | None = None) -> None:
+        """Return when the rule lets the caller through, for that project (None: its own); else errors.Forbidden."""
+        self.rules.check(self.context, rule, project_id=project_id)
 
     def at_least(self, version: str) -> bool:
         """Whether the client asked for this microversion or a later one."""
@@ -97,7 +106,10 @@ def expose(
                 query=_read_query(raw.environ.get("QUERY_STRING", ""), _pick(queries, version)),
                 base_url=raw.environ["lite.base_url"],
                 path_url=raw.path_url,
+                rules=raw.environ["lite.policy"],
             )
+            # After the schemas, as upstream: a body that makes no sense is 400 for everybody.
+            request.rules.check_route(request.context, raw.environ["lite.match"].route, request.body)
             return _respond(method(self, request, *arguments), status)
 
         return operation

@@ -10,6 +10,7 @@ from typing import Any
 from urllib import parse
 
 from lite_common.wsgi import expose
+from nova_lite import policies
 from nova_lite.api import paging, server_filters, views
 from nova_lite.api.schemas import instance_actions as schemas
 from nova_lite.compute import history
@@ -44,7 +45,7 @@ class InstanceActionsController:
             request.context, server_id, request_id, deleted_too=request.at_least(DELETED_TOO)
         )
         shown = _action(request, action)
-        if request.context.is_admin or request.at_least("2.51"):
+        if request.at_least("2.51") or request.may(policies.EVENTS):
             shown["events"] = [_event(request, event, action.project_id) for event in events]
         return {"instanceAction": shown}
 
@@ -85,12 +86,12 @@ def _event(request: expose.ApiRequest, event: actions.Event, project_id: str | N
     }
     if request.at_least("2.62"):
         shown["hostId"] = views.host_id(project_id, event.host)
-    if request.context.is_admin:
+    if request.may(policies.EVENTS):
         shown["traceback"] = event.traceback
         if request.at_least("2.62"):
             shown["host"] = event.host
-        if request.at_least("2.84"):
-            shown["details"] = event.details
+    if request.at_least("2.84") and request.may(policies.EVENTS_DETAILS):
+        shown["details"] = event.details
     return shown
 
 

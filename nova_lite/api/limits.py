@@ -9,7 +9,7 @@ from typing import Any
 
 from lite_common import db
 from lite_common.wsgi import expose
-from nova_lite.api import rights
+from nova_lite import policies
 from nova_lite.api.schemas import hypervisors as schemas
 from nova_lite.compute import server_changes
 from nova_lite.db import server_lists
@@ -28,7 +28,7 @@ class LimitsController:
         """The limits, and what is used of them."""
         project = request.value("tenant_id") or request.context.project_id
         if project != request.context.project_id:
-            rights.admins_only(request, "os_compute_api:limits:other_project")
+            request.require(policies.OTHER_LIMITS)
         used = server_lists.usage(self._database, project)
         return {"limits": {"rate": [], "absolute": _absolute(request, used)}}
 

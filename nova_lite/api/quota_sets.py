@@ -9,12 +9,11 @@ from typing import Any
 
 from lite_common import db
 from lite_common.wsgi import expose
-from nova_lite.api import rights
+from nova_lite import policies
 from nova_lite.api.limits import UNLIMITED
 from nova_lite.compute import server_changes
 from nova_lite.db import server_lists
 
-RULE = "os_compute_api:os-quota-sets"
 NETWORKS = ("floating_ips", "fixed_ips", "security_groups", "security_group_rules")
 FILES = ("injected_files", "injected_file_content_bytes", "injected_file_path_bytes")
 GROUPS = ("server_groups", "server_group_members")
@@ -29,7 +28,7 @@ class QuotaSetsController:
     @expose.expose()
     def show(self, request: expose.ApiRequest, project: str) -> dict[str, Any]:
         """The limits of a project: the caller's own, to admins any."""
-        self._check(request, project, "show")
+        request.require(policies.QUOTAS_SHOW, project_id=project)
         return {"quota_set": {"id": project} | _limits(request)}
 
     @expose.expose()
@@ -40,7 +39,7 @@ class QuotaSetsController:
     @expose.expose()
     def detail(self, request: expose.ApiRequest, project: str) -> dict[str, Any]:
         """The limits with their use."""
-        self._check(request, project, "detail")
+        request.require(policies.QUOTAS_DETAIL, project_id=project)
         found = server_lists.usage(self._database, project)
         used = {"instances": found.servers, "cores": found.vcpus, "ram": found.memory_mb}
         return {
@@ -50,10 +49,6 @@ class QuotaSetsController:
                 for name, limit in _limits(request).items()
             }
         }
-
-    def _check(self, request: expose.ApiRequest, project: str, rule: str) -> None:
-        if project != request.context.project_id:
-            rights.admins_only(request, f"{RULE}:{rule}")
 
 
 def _limits(request: expose.ApiRequest) -> dict[str, int]:

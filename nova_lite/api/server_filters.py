@@ -13,7 +13,7 @@ from typing import Any
 
 from lite_common import errors
 from lite_common.wsgi import expose
-from nova_lite import states
+from nova_lite import policies, states
 from nova_lite.api.schemas import servers as schemas
 from nova_lite.api.schemas import types
 from nova_lite.db.server_lists import ServerFilters
@@ -67,13 +67,15 @@ class Wanted:
     sort: Sequence[tuple[str, str]]
 
 
-def read(request: expose.ApiRequest) -> Wanted | None:
+def read(request: expose.ApiRequest, *, detail: bool) -> Wanted | None:
     """The filters of the request; None when no server can pass them.
 
     Raises errors.Invalid for a value that cannot be read and for a filter that is not kept here, errors.Forbidden
     for what only admins may ask.
     """
     every = _everybody(request)
+    if every:
+        request.require(policies.ALL_TENANTS_DETAIL if detail else policies.ALL_TENANTS)
     sort = _sort(request)
     given = _given(request)
     _refuse_others(given)
@@ -120,7 +122,7 @@ def _given(request: expose.ApiRequest) -> dict[str, list[str]]:
     """The filters of the request: parameters that mean something at its version and to its caller."""
     names = {name for name in schemas.LIST_PARAMETERS - NOT_FILTERS if request.at_least(SINCE.get(name, "2.1"))}
     given = {name: values for name, values in request.query.items() if name in names and values != [""]}
-    if request.context.is_admin:
+    if request.may(policies.ALL_FILTERS):
         return given
     # As Nova: an admin's filters are dropped for others, except where the answer would be a wrong one.
     return {name: values for name, values in given.items() if name not in FOR_ADMINS}

@@ -15,7 +15,7 @@ from typing import Any
 from lite_common import errors
 from lite_common.wsgi import expose
 from nova_lite import errors as nova_errors
-from nova_lite import flavors, images
+from nova_lite import flavors, images, policies
 from nova_lite.api import views
 from nova_lite.api.schemas import types
 from nova_lite.compute import api as compute_api
@@ -134,8 +134,10 @@ def _destination(request: expose.ApiRequest, asked: dict[str, Any]) -> tuple[str
     """Zone and host asked for: `availability_zone` may be `zone:host`, from 2.74 on `host` says it better."""
     zone, _, forced = asked.get("availability_zone", "").partition(":")
     host = asked.get("host") or asked.get("hypervisor_hostname") or forced.partition(":")[0]
-    if host and not request.context.is_admin:
-        raise errors.Forbidden("Policy doesn't allow compute:servers:create:requested_destination to be performed.")
+    if asked.get("host") or asked.get("hypervisor_hostname"):
+        request.require(policies.DESTINATION)
+    elif host:
+        request.require(policies.FORCED_HOST)
     if zone not in ("", views.ZONE):
         raise errors.Invalid("The requested availability zone is not available")
     return zone or None, host or None

@@ -7,7 +7,7 @@ from typing import Any
 
 from lite_common import db, errors
 from lite_common.wsgi import expose
-from nova_lite import flavors, images
+from nova_lite import flavors, images, policies
 from nova_lite.api import paging, server_filters, server_requests, views
 from nova_lite.api.schemas import servers as schemas
 from nova_lite.api.schemas import types
@@ -42,13 +42,13 @@ class ServersController:
     @expose.expose(query=schemas.LIST)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Ids and names of a page of servers."""
-        found, limit = self._found(request)
+        found, limit = self._found(request, detail=False)
         return _listed(request, [views.server_summary(request, server) for server in found], limit)
 
     @expose.expose(query=schemas.LIST)
     def detail(self, request: expose.ApiRequest) -> dict[str, Any]:
         """A page of servers with all there is to say, at a number of SQL statements that does not grow with it."""
-        found, limit = self._found(request)
+        found, limit = self._found(request, detail=True)
         return _listed(request, self._views(request, found), limit)
 
     @expose.expose()
@@ -108,9 +108,9 @@ class ServersController:
             raise
         return made
 
-    def _found(self, request: expose.ApiRequest) -> tuple[list[servers.Server], int]:
+    def _found(self, request: expose.ApiRequest, *, detail: bool) -> tuple[list[servers.Server], int]:
         limit = paging.limit_of(request, self._max_limit)
-        wanted = server_filters.read(request)
+        wanted = server_filters.read(request, detail=detail)
         if wanted is None:
             return [], limit
         found = self._compute.list_servers(
@@ -131,13 +131,15 @@ class ServersController:
         volumes = self._compute.volumes_attached_of([server.uuid for server in found])
         faults = self._faults(found)
         tags = self._tags(found) if request.at_least("2.26") else {}
-        hosts = self._host_statuses() if request.context.is_admin and request.at_least("2.16") else None
+        hosts = self._host_statuses() if request.at_least("2.16") and request.may(policies.HOST_STATUS) else None
+        inside = request.may(policies.EXTENDED_ATTRIBUTES)
         return [
             views.server(
                 request,
                 server,
                 volumes.get(server.uuid, ()),
                 faults.get(server.uuid),
+                inside,
                 None if hosts is None else hosts.get(server.host, "UNKNOWN") if server.host else "",
                 tags.get(server.uuid, ()),
             )

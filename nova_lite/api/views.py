@@ -88,10 +88,14 @@ def server(
     record: servers.Server,
     volumes: Sequence[attachments.AttachedVolume],
     fault: faults.Fault | None,
+    inside: bool,
     host_status: str | None,
     tags: Sequence[str],
 ) -> dict[str, Any]:
-    """A server in the long list and alone. `host_status` None leaves that key out."""
+    """A server in the long list and alone, with what tells of the `inside` of the site where the caller may see it.
+
+    `host_status` None leaves that key out.
+    """
     shown = _server_base(request, record, fault, tags) | {
         "key_name": record.key_name,
         "config_drive": "",
@@ -104,7 +108,7 @@ def server(
         "OS-SRV-USG:terminated_at": moment_exact(record.terminated_at),
         "os-extended-volumes:volumes_attached": _server_volumes(request, volumes),
     }
-    if request.context.is_admin:
+    if inside:
         shown |= _server_for_admins(request, record)
     if request.at_least("2.90"):
         shown["OS-EXT-SRV-ATTR:hostname"] = record.hostname

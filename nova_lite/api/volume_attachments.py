@@ -12,7 +12,8 @@ from typing import Any
 from lite_common import errors
 from lite_common.wsgi import expose
 from nova_lite import errors as nova_errors
-from nova_lite.api import paging, rights
+from nova_lite import policies
+from nova_lite.api import paging
 from nova_lite.api.schemas import types
 from nova_lite.api.schemas import volume_attachments as schemas
 from nova_lite.compute import attach_api
@@ -90,7 +91,7 @@ class VolumeAttachmentsController:
         asked = request.body["volumeAttachment"]
         swap = not request.at_least("2.85") or asked["volumeId"] != volume_id
         if swap:
-            rights.services_only(request, "os_compute_api:os-volumes-attachments:swap")
+            request.require(policies.SWAP)
         if request.at_least("2.85"):
             self._update(request, server_id, volume_id, asked)
         if swap:

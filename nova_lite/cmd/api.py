@@ -11,11 +11,11 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, ground, rpc
+from lite_common import db, ground, policy, rpc
 from lite_common.wsgi import auth, server
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
-from nova_lite import flavors, images
+from nova_lite import flavors, images, policies
 from nova_lite.api import (
     app,
     hypervisors,
@@ -46,8 +46,7 @@ ERROR_MODULES = ("nova_lite.errors", "nova_lite.virt.errors")
 
 def build(conf: cfg.ConfigOpts) -> service.Service:
     """The daemon, wired and not started. Raises errors.Forbidden for a configuration that would let anybody in."""
-    auth.refuse_open_noauth(conf.api.listen, conf.api.allow_noauth_on_network)
-    secret = auth.read_secret(conf.service_auth.secret_file)
+    authenticate = auth.strategy(conf)
     database = db.from_conf(conf)
     bus = rpc.Bus(conf, ERROR_MODULES)
 
@@ -56,8 +55,9 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
             conn.exec_driver_sql("SELECT 1")
 
     wsgi = app.application(
-        _controllers(conf, database, bus, secret),
-        auth.NoAuth(conf.api.noauth_project, secret),
+        _controllers(conf, database, bus),
+        authenticate,
+        rules=policy.Policy(policies.RULES, conf),
         max_body=conf.api.max_request_body_size,
         healthy=healthy,
     )
@@ -74,10 +74,8 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
     )
 
 
-def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus, secret: str | None) -> routes.Controllers:
-    cinder = client.connect(
-        conf.cinder.endpoint, secret=secret, timeout=conf.cinder.timeout, retries=conf.cinder.retries
-    )
+def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus) -> routes.Controllers:
+    cinder = client.from_conf(conf)
     rpc_client = rpcapi.ComputeRpc(bus)
     down_time = conf.service_down_time
     compute = compute_api.ComputeApi(database, rpc_client, cinder, service_down_time=down_time)

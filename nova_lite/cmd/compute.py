@@ -17,7 +17,6 @@ service.no_eventlet()
 from oslo_config import cfg
 
 from lite_common import db, errors, ground, privilege, rpc
-from lite_common.wsgi import auth
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
 from nova_lite.compute import host as compute_host
@@ -94,12 +93,7 @@ def build(
     host = compute_host.ComputeHost(
         name=conf.host,
         database=database,
-        cinder=client.connect(
-            conf.cinder.endpoint,
-            secret=auth.read_secret(conf.service_auth.secret_file),
-            timeout=conf.cinder.timeout,
-            retries=conf.cinder.retries,
-        ),
+        cinder=client.from_conf(conf),
         virt=virt or _virt_driver(conf),
         connector=connector,
         images=ImageStore(conf.images.directory),

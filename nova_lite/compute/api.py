@@ -98,14 +98,10 @@ class ComputeApi:
         marker: str | None = None,
         limit: int | None = None,
     ) -> list[Server]:
-        """A page of the caller's servers, or of everybody's (`all_projects`, admins only), as `server_lists.list_page`.
+        """A page of the caller's servers (of everybody's with `all_projects`), as `server_lists.list_page`.
 
         Raises errors.Invalid for a pattern that is no regular expression, an unknown sort key or marker.
         """
-        if all_projects and not ctx.is_admin:
-            raise errors.Forbidden(
-                "Policy doesn't allow os_compute_api:servers:detail:get_all_tenants to be performed."
-            )
         if not all_projects:
             filters = replace(filters, project_id=ctx.project_id)
         for pattern in filters.patterns.values():

@@ -47,11 +47,11 @@ class ServerChanges:
         with action_records.done_here(self._database, ctx, server_id, "lock"):
             servers.describe(self._database, server_id, values)
 
-    def unlock(self, ctx: context.RequestContext, server_id: str) -> None:
-        """Take the lock away. Raises errors.Forbidden for the owner of a server that an admin has locked."""
+    def unlock(self, ctx: context.RequestContext, server_id: str, *, override: bool) -> None:
+        """Take the lock away. Raises errors.Forbidden where somebody else has locked it, unless `override`."""
         server = self._server(ctx, server_id)
         mine = "owner" if server.project_id == ctx.project_id else "admin"
-        if server.locked_by not in (None, mine) and not ctx.is_admin:
+        if server.locked_by not in (None, mine) and not override:
             raise errors.Forbidden(
                 "Policy doesn't allow os_compute_api:os-lock-server:unlock:unlock_override to be performed."
             )

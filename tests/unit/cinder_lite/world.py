@@ -10,10 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 import webob
 
+from cinder_lite import policies
 from cinder_lite.api import app
 from cinder_lite.db import attachments, changes, services, snapshots, types, volumes
 from cinder_lite.volume import requests
-from lite_common import context, db, errors
+from lite_common import context, db, errors, policy
 from lite_common.wsgi import auth, pipeline
 
 SECRET = "s3cret"
@@ -174,6 +175,7 @@ class World:
             app.Parts(database, self.scheduler, self.daemon, self.compute),
             self.settings,
             auth.NoAuth("demo", SECRET),
+            policy.Policy(policies.RULES),
             self._healthy,
         )
         services.beat(database, "host1@fake1", "cinder-volume", "cinder-volume", "nova")

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import webob
 
-from lite_common import errors
+from lite_common import errors, policy
 from lite_common.wsgi import auth
 from nova_lite import errors as nova_errors
-from nova_lite import flavors, images
+from nova_lite import flavors, images, policies
 from nova_lite.api import (
     app,
     hypervisors,
@@ -157,7 +157,7 @@ class FakeChanges:
     def lock(self, ctx: Any, server_id: str, reason: str | None) -> None:
         self.calls.append(("lock", server_id, reason))
 
-    def unlock(self, ctx: Any, server_id: str) -> None:
+    def unlock(self, ctx: Any, server_id: str, *, override: bool) -> None:
         self.calls.append(("unlock", server_id))
 
     def reset_state(self, ctx: Any, server_id: str, state: str) -> None:
@@ -244,7 +244,11 @@ class Api:
             ),
         )
         self._app = app.application(
-            self.controllers, auth.NoAuth("demo", "secret"), max_body=10_000, healthy=lambda: None
+            self.controllers,
+            auth.NoAuth("demo", "secret"),
+            rules=policy.Policy(policies.RULES),
+            max_body=10_000,
+            healthy=lambda: None,
         )
 
     def __call__(

@@ -173,7 +173,8 @@ def test_admins_may_choose_a_host(api: Api, message: Message, extra: dict[str, s
     assert api("/v2.1/servers", "POST", "2.74", token="admin:demo", json_=body).status_int == 202
     assert api.compute.calls[0][1].host == "host2"
     refused = api("/v2.1/servers", "POST", "2.74", json_=body)
-    assert (refused.status_int, "requested_destination" in message(refused)) == (403, True)
+    rule = "requested_destination" if "host" in extra else "forced_host"
+    assert (refused.status_int, rule in message(refused)) == (403, True)
 
 
 def test_several_servers_of_one_request_share_a_reservation(api: Api) -> None:

@@ -36,11 +36,11 @@ def test_a_lock_is_its_makers(cloud: Cloud, changes: ServerChanges) -> None:
     locked = cloud.server(server)
     assert (locked.locked_by, locked.locked_reason) == ("admin", "site's")
     with pytest.raises(errors.Forbidden, match="unlock_override"):
-        changes.unlock(cloud.ctx, server)
-    changes.unlock(ADMIN, server)
+        changes.unlock(cloud.ctx, server, override=False)
+    changes.unlock(ADMIN, server, override=True)
     free = cloud.server(server)
     assert (free.locked, free.locked_by, free.locked_reason) == (False, None, None)
-    changes.unlock(cloud.ctx, server)
+    changes.unlock(cloud.ctx, server, override=False)
 
 
 def test_metadata_of_many_hands_is_all_there(cloud: Cloud, changes: ServerChanges) -> None:
@@ -96,7 +96,7 @@ def test_another_projects_server_does_not_exist(cloud: Cloud, changes: ServerCha
     for attempt in (
         lambda: changes.update(eve, server, {"display_name": "x"}),
         lambda: changes.lock(eve, server),
-        lambda: changes.unlock(eve, server),
+        lambda: changes.unlock(eve, server, override=False),
         lambda: changes.metadata(eve, server),
         lambda: changes.change_metadata(eve, server, lambda known: {}),
         lambda: changes.tags(eve, server),
