@@ -58,6 +58,10 @@ class _Node:
             raise ValueError(f"{method} {'/'.join(segments)} stands twice in the table")
         node.handlers[method] = handler
 
+    def allowed(self) -> str:
+        """The methods of this path, as the Allow header names them."""
+        return ", ".join(sorted({*self.handlers, *(["HEAD"] if "GET" in self.handlers else [])}))
+
     def find(self, segments: Sequence[str]) -> tuple[_Node, tuple[str, ...]] | None:
         if not segments:
             return (self, ()) if self.handlers else None
@@ -114,7 +118,7 @@ class Router:
 def _pick(found: tuple[_Node, tuple[str, ...]], method: str, project_id: str | None, versioned: bool) -> Match:
     node, arguments = found
     handler = node.handlers.get(method) or (node.handlers.get("GET") if method == "HEAD" else None)
-    error = None if handler else errors.MethodNotAllowed()
+    error = None if handler else errors.MethodNotAllowed(allowed=node.allowed())
     return Match(handler, arguments, project_id, versioned, error)
 
 
