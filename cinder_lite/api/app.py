@@ -20,7 +20,7 @@ from cinder_lite.volume import admin, api, legacy, protection, requests
 from cinder_lite.volume import attachments as attachment_operations
 from cinder_lite.volume import types as type_operations
 from lite_common import db
-from lite_common.wsgi import pipeline, routing
+from lite_common.wsgi import pipeline
 
 
 @dataclass(frozen=True)
@@ -64,5 +64,5 @@ def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate,
         ),
         quotas=quotas.QuotasController(engine),
     )
-    router = routing.Router(routes.roots(controllers), {"/v3": routes.version_3(controllers)})
+    router = routes.router(controllers)
     return pipeline.Pipeline(versions.KIND, router, authenticate, max_body=settings.max_body, healthy=healthy)

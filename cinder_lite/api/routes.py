@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cinder_lite.api import attachments, quotas, services, types, versions, volume_actions, volumes
+from lite_common.wsgi import openapi, routing
 from lite_common.wsgi.routing import Route
 
 
@@ -74,3 +75,22 @@ def version_3(c: Controllers) -> list[Route]:
         Route("DELETE", "/os-quota-sets/{project}", c.quotas.delete),
         Route("GET", "/os-quota-sets/{project}/defaults", c.quotas.defaults),
     ]
+
+
+def api(c: Controllers) -> openapi.Api:
+    """The whole API, with the document that tells it."""
+    return openapi.with_document(
+        "cinder-lite: block storage API",
+        "The block storage API of OpenStack as cinder-lite serves it. Paths below `/v3` may also be asked for with a "
+        "project id in front (`/v3/{project_id}/volumes`).",
+        versions.KIND,
+        "/v3",
+        roots(c),
+        version_3(c),
+    )
+
+
+def router(c: Controllers) -> routing.Router:
+    """The table as the pipeline asks it."""
+    whole = api(c)
+    return routing.Router(whole.roots, {"/v3": whole.versioned})

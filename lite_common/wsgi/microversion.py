@@ -33,8 +33,10 @@ class ApiKind:
         asked = microversion_parse.get_version(
             self._headers(environ), self.service_type, [self.legacy_header] if self.legacy_header else []
         )
-        if asked is None:
-            return self.minimum
+        return self.minimum if asked is None else self.read(asked)
+
+    def read(self, asked: str) -> Version:
+        """The version that the text names. Raises as `choose`."""
         if asked == "latest":
             return self.maximum
         if not re.fullmatch(r"[1-9]\d*\.(0|[1-9]\d*)", asked):
