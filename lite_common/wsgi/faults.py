@@ -50,13 +50,6 @@ def describe(err: BaseException) -> tuple[int, str]:
     )
 
 
-def headers(err: BaseException, code: int) -> list[tuple[str, str]]:
-    """Headers that belong to the fault."""
-    if isinstance(err, errors.MethodNotAllowed) and "allowed" in err.details:
-        return [("Allow", err.details["allowed"])]
-    return [("Retry-After", "0")] if code == 413 else []
-
-
 def body(code: int, message: str) -> bytes:
     """The fault as JSON."""
     fault: dict[str, Any] = {"code": code, "message": message}

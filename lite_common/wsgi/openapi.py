@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from lite_common.wsgi import expose, faults, microversion
 from lite_common.wsgi.microversion import Version
 from lite_common.wsgi.routing import Route
@@ -232,10 +234,8 @@ def _version_header(kind: microversion.ApiKind) -> dict[str, Any]:
 
 def _fault(code: int) -> dict[str, Any]:
     """An error in the form of both APIs: the name that the status has there, and in it code and text."""
-    name = faults.NAMES.get(code, "computeFault")
-    members = {"code": {"const": code}, "message": {"type": "string"}}
-    if code == 413:
-        members["retryAfter"] = {"type": "string"}
+    ((name, sample),) = orjson.loads(faults.body(code, "")).items()
+    members = {key: {"type": "string"} if value == "" else {"const": value} for key, value in sample.items()}
     inner = {"type": "object", "properties": members, "required": [*members], "additionalProperties": False}
     schema = {"type": "object", "properties": {name: inner}, "required": [name], "additionalProperties": False}
     return {"description": REASONS[code], "content": {JSON: {"schema": schema}}}

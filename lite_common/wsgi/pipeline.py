@@ -10,7 +10,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lite_common import context, errors
@@ -58,7 +58,7 @@ class Pipeline:
             return self._serve(environ, start)
         except Exception as err:  # noqa: BLE001 - outermost frame of a request
             code, message = faults.describe(err)
-            return _send(start, code, faults.headers(err, code), faults.body(code, message), environ)
+            return _send(start, code, faults.body(code, message), environ, getattr(err, "headers", {}))
         finally:
             spent = (time.monotonic() - begun) * 1e3
             LOG.info("%s %s %s %.1f ms", environ["REQUEST_METHOD"], environ.get("PATH_INFO"), told["status"], spent)
@@ -120,9 +120,15 @@ def _host_url(environ: Environ) -> str:
 
 
 def _send(
-    start: Callable[..., Any], code: int, more: list[tuple[str, str]], body: bytes, environ: Environ
+    start: Callable[..., Any], code: int, body: bytes, environ: Environ, more: Mapping[str, str]
 ) -> Iterable[bytes]:
     reason = {406: "Not Acceptable", 413: "Request Entity Too Large"}.get(code, "Error")
-    headers = [("Content-Type", "application/json; charset=UTF-8"), ("Content-Length", str(len(body)))]
-    start(f"{code} {reason}", headers + more)
+    headers = [
+        ("Content-Type", "application/json; charset=UTF-8"),
+        ("Content-Length", str(len(body))),
+        *more.items(),
+    ]
+    if code == 413:
+        headers.append(("Retry-After", "0"))
+    start(f"{code} {reason}", headers)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
