@@ -16,6 +16,8 @@ from typing import Any
 from lite_common import context, errors
 
 LOOPBACK_NAMES = ("localhost",)
+# As long as the columns are that keep who owns a thing.
+LONGEST_NAME = 255
 
 
 class NoAuth:
@@ -31,6 +33,8 @@ class NoAuth:
         # A token without a colon names nobody: clients with auth_type none send a placeholder.
         user, _, project = (token if token and ":" in token else "admin").partition(":")
         project = project or project_in_url or self._default_project
+        if max(len(user), len(project)) > LONGEST_NAME:
+            raise errors.Unauthorized(f"Users and projects have names of at most {LONGEST_NAME} characters.")
         if project_in_url and project_in_url != project:
             raise errors.Invalid(
                 f"Malformed request URL: URL's project_id '{project_in_url}' doesn't match "

@@ -27,6 +27,9 @@ T = TypeVar("T")
 ByVersion = tuple[tuple[microversion.Version, T], ...]
 
 READABLE = ("", "application/json", "text/plain")
+# How deep a body may nest (what is read must also be shown in an error, kept and written), and how many query
+# parameters there may be.
+MAX_DEPTH, MAX_PARAMETERS = 64, 200
 
 
 @dataclass(frozen=True)
@@ -179,13 +182,26 @@ def _read_body(
         raise errors.Invalid("Malformed request body") from err
     if not isinstance(decoded, dict):
         raise errors.Invalid("Malformed request body")
+    # Few bodies have so many brackets that it is worth a look at how they nest.
+    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _nests(decoded, MAX_DEPTH):
+        raise errors.Invalid(f"Malformed request body: it nests deeper than {MAX_DEPTH} levels")
     if validator is not None:
         _refuse(next(iter(validator.iter_errors(decoded)), None), "field/attribute")
     return decoded
 
 
+def _nests(value: Any, levels: int) -> bool:
+    """Whether there are more than so many objects and lists in one another."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_nests(one, levels - 1) for one in inner)
+
+
 def _read_query(text: str, validator: jsonschema.Draft202012Validator | None) -> dict[str, list[str]]:
-    found = parse.parse_qs(text, keep_blank_values=True, errors="replace", max_num_fields=200) if text else {}
+    if text.count("&") >= MAX_PARAMETERS:
+        raise errors.Invalid(f"There are more than {MAX_PARAMETERS} query parameters.")
+    found = parse.parse_qs(text, keep_blank_values=True, errors="replace") if text else {}
     if validator is not None:
         _refuse(next(iter(validator.iter_errors(found)), None), "query parameters")
     return found

@@ -115,11 +115,12 @@ def _moment(text: str | None) -> datetime.datetime | None:
         return None
     try:
         moment = datetime.datetime.fromisoformat(text)
-    except ValueError as err:
+        # In UTC the first and the last hours that can be written are before and after all times.
+        return moment if moment.tzinfo is None else moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError) as err:
         raise errors.Invalid(
             f"Invalid input for query parameters changes-since. Value: {text}. '{text}' is not a 'date-time'"
         ) from err
-    return moment if moment.tzinfo is None else moment.astimezone(datetime.UTC).replace(tzinfo=None)
 
 
 def _sort(request: expose.ApiRequest) -> list[tuple[str, str]]:
