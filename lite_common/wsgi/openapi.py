@@ -88,7 +88,7 @@ class DocumentController:
         # A few, not all: a hundred of them would be some megabytes of a daemon.
         self._made = functools.lru_cache(maxsize=2)(lambda version: document(self._api(), version))
 
-    @expose.expose(query=QUERY, answer=ANSWER)
+    @expose.expose(query=QUERY, answer=ANSWER, also=VERSIONED)
     def show(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The API as an OpenAPI document.
 

@@ -52,7 +52,7 @@ class VolumeAttachmentsController:
             raise nova_errors.VolumeNotAttached(server=server_id, volume=volume_id)
         return {"volumeAttachment": view(request)(device)}
 
-    @expose.expose(body=schemas.CREATE, media_types=types.MEDIA_TYPES)
+    @expose.expose(status={"2.1": 200, NO_DEVICE: 202}, body=schemas.CREATE, media_types=types.MEDIA_TYPES)
     def create(self, request: expose.ApiRequest, server_id: str) -> expose.Reply:
         """Attach a volume. Answers with the reserved device name, from 2.101 on without a body."""
         asked = request.body["volumeAttachment"]
@@ -65,7 +65,7 @@ class VolumeAttachmentsController:
             delete_on_termination=types.is_true(asked.get("delete_on_termination", False)),
         )
         if request.at_least(NO_DEVICE):
-            return expose.Reply(status=202)
+            return expose.Reply()
         shown: dict[str, Any] = {
             "id": device.volume_id,
             "serverId": device.instance_uuid,
