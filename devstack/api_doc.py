@@ -78,8 +78,9 @@ def _answers(route: Route, told: expose.Operation, newest: microversion.Version,
     return "; ".join([", ".join(usual), ", ".join(others)] if others else usual)
 
 
-def _table(what: str, schemas: expose.ByVersion[expose.Schema], api: openapi.Api) -> list[str]:
+def _table(what: str, told: expose.ByVersion[expose.Schema | None], api: openapi.Api) -> list[str]:
     """The members of the newest schema and the version each came with; nothing for a schema without members."""
+    schemas = [(first, schema) for first, schema in told if schema is not None]
     if not schemas:
         return []
     since: dict[str, microversion.Version] = {}
@@ -115,6 +116,8 @@ def _members(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
     required = schema.get("required", ())
     for name, found in schema.get("properties", {}).items():
         yield prefix + name, found, name in required
+        if name.endswith("links"):
+            continue
         yield from _members(found, f"{prefix}{name}.")
         for one in (found, *found.get("anyOf", ())):
             if isinstance(one.get("items"), Mapping):

@@ -6,6 +6,7 @@ from typing import Any
 
 from cinder_lite.api import listing, policy, views
 from cinder_lite.api.schemas import admin as schemas
+from cinder_lite.api.schemas import answers, queries
 from cinder_lite.volume import admin, api
 from lite_common import errors
 from lite_common.wsgi import expose
@@ -20,7 +21,7 @@ class ServicesController:
         self._admin = operations
         self._volumes = volumes
 
-    @expose.expose()
+    @expose.expose(query=queries.SERVICES, answer=answers.SERVICES)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The daemons, up or down (admin)."""
         policy.require_admin(request.context, f"{RULE}:index")
@@ -28,23 +29,23 @@ class ServicesController:
         found = self._admin.listed(request.value("host"), binary)
         return {"services": [views.service(one, self._admin.down_after, request) for one in found]}
 
-    @expose.expose(body=schemas.SERVICE)
+    @expose.expose(body=schemas.SERVICE, answer=answers.SERVICE)
     def enable(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Let a daemon get new volumes again (admin)."""
         return self._set(request, disabled=False)
 
-    @expose.expose(body=schemas.SERVICE)
+    @expose.expose(body=schemas.SERVICE, answer=answers.SERVICE)
     def disable(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Let a daemon get no new volumes (admin)."""
         return self._set(request, disabled=True)
 
-    @expose.expose(body=schemas.SERVICE_REASON)
+    @expose.expose(body=schemas.SERVICE_REASON, answer=answers.SERVICE)
     def disable_log_reason(self, request: expose.ApiRequest) -> dict[str, Any]:
         """As disable, with a reason that others can read (admin)."""
         told = self._set(request, disabled=True)
         return told | {"disabled_reason": request.body["disabled_reason"]}
 
-    @expose.expose()
+    @expose.expose(answer=answers.ZONES)
     def zones(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Availability zones."""
         found = sorted(self._volumes.zones().items())
@@ -54,7 +55,7 @@ class ServicesController:
             ]
         }
 
-    @expose.expose()
+    @expose.expose(query=queries.POOLS, answer=answers.POOLS)
     def pools(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The backends' pools as the scheduler sees them (admin)."""
         policy.require_admin(request.context, "scheduler_extension:scheduler_stats:get_pools")

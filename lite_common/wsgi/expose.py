@@ -78,7 +78,7 @@ class Operation:
     also: tuple[int, ...]
     bodies: ByVersion[Schema]
     queries: ByVersion[Schema]
-    answers: ByVersion[Schema]
+    answers: ByVersion[Schema | None]
     since: microversion.Version | None
     until: microversion.Version | None
     media_types: tuple[str, ...]
@@ -94,7 +94,7 @@ def expose(
     also: tuple[int, ...] = (),
     body: Schema | Mapping[str, Schema] | None = None,
     query: Schema | Mapping[str, Schema] | None = None,
-    answer: Schema | Mapping[str, Schema] | None = None,
+    answer: Schema | Mapping[str, Schema | None] | None = None,
     since: str | None = None,
     until: str | None = None,
     media_types: tuple[str, ...] = (),
@@ -104,9 +104,9 @@ def expose(
     `status` is the usual success code, `also` are others that a Reply may carry. `body` and `query` are JSON schemas,
     or schemas by the microversion from which they hold (`{"2.1": ..., "2.49": ...}`), and so may `status` be given; a
     query schema sees each parameter as a list of strings, and parameters it does not name are dropped unless it
-    forbids additional ones. `answer` describes the body of the usual answer; it is told to clients and checked by
-    tests, not at run time. Outside `since`..`until` the operation does not exist (404). Without a `body` schema a body
-    is not read.
+    forbids additional ones. `answer` describes the body of the usual answer (None from a microversion on: there is
+    none); it is told to clients and checked by tests, not at run time. Outside `since`..`until` the operation does not
+    exist (404). Without a `body` schema a body is not read.
     """
     told = Operation(
         statuses=_by_version(status if isinstance(status, Mapping) else {"0.0": status}),
@@ -231,7 +231,8 @@ def is_uuid(value: Any) -> bool:
         return False
 
 
-def _schemas(given: Schema | Mapping[str, Schema] | None) -> Mapping[str, Schema]:
+def _schemas(given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Schemas by microversion, also of one schema for all of them."""
     if given is None:
         return {}
     return given if all(key[:1].isdigit() for key in given) else {"0.0": given}

@@ -77,7 +77,11 @@ def test_an_operation(operation: Operation, stack: stacks.FunctionalStack, thing
     told = document["paths"][path][method.lower()]
     told["parameters"] = [one for one in told["parameters"] if "$ref" not in one]
     document["paths"] = {path: {method.lower(): told}}
-    target = schemathesis.openapi.from_dict(document)[path][method]
+    schema = schemathesis.openapi.from_dict(document)
+    # What breaks the document may also be too long.
+    refusals = schema.config.checks.negative_data_rejection
+    refusals.expected_statuses = [*refusals.expected_statuses, "413"]
+    target = schema[path][method]
     url = stack.compute_url if name == "compute" else stack.volume_url
     base = url.rpartition("/")[0]
     headers = {"OpenStack-API-Version": f"{name} {version}", "X-Auth-Token": named.TOKEN}

@@ -174,3 +174,18 @@ def test_the_document_is_served_for_the_newest_version_or_the_one_asked_for(app:
 def test_a_document_of_no_version(app: pipeline.Pipeline, asked: str, status: int) -> None:
     answer = webob.Request.blank(f"/openapi.json?microversion={asked}").get_response(app)
     assert answer.status_int == status, answer.text
+
+
+def test_an_answer_may_have_no_body_from_a_version_on() -> None:
+    class ThingsController:
+        """Things."""
+
+        @expose.expose(status={"2.1": 200, "2.5": 202}, answer={"2.1": SHOWN, "2.5": None})
+        def create(self, request: expose.ApiRequest) -> None:
+            """One."""
+
+    route = Route("POST", "/things", ThingsController().create)
+    api = openapi.with_document("T", "", microversion.ApiKind("compute", (2, 1), (2, 9)), "/v2.1", [], [route])
+    assert "content" in told(api, (2, 4), "POST", "/v2.1/things")["responses"]["200"]
+    assert "content" not in told(api, (2, 5), "POST", "/v2.1/things")["responses"]["202"]
+    assert told(api, (2, 5), "POST", "/v2.1/things")["x-openstack"]["changed"] == ["2.5"]
