@@ -195,12 +195,14 @@ def _responses(method: str, declared: expose.Operation, version: Version, *, ver
 
 
 def _bounds(kind: microversion.ApiKind, declared: expose.Operation) -> dict[str, Any]:
-    changes = {first for pairs in (declared.bodies, declared.queries, declared.answers) for first, _ in pairs}
+    born = declared.since or kind.minimum
+    told = (declared.bodies, declared.queries, declared.answers, declared.statuses)
+    changes = {first for pairs in told for first, _ in pairs}
     return {
-        "min-ver": microversion.text(declared.since or kind.minimum),
+        "min-ver": microversion.text(born),
         "max-ver": microversion.text(declared.until or kind.maximum),
         # The document of each of these differs from that of the one before.
-        "changed": [microversion.text(first) for first in sorted(changes) if first > kind.minimum],
+        "changed": [microversion.text(first) for first in sorted(changes) if first > born],
     }
 
 
