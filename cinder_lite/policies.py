@@ -265,7 +265,7 @@ RULES = policy.RuleSet(
     base=BASE,
     routes=[*VOLUMES, *VOLUME_ACTIONS, *ATTACHMENTS, *SNAPSHOTS, *TYPES, *OTHERS],
     parts=PARTS,
-    public=[("GET", "/"), ("GET", "/v3"), ("GET", "/openapi.json")],
+    public=[("GET", "/"), ("GET", "/v3"), ("GET", "/openapi.json"), ("GET", "/v3/openapi.json")],
 )
 
 

@@ -67,6 +67,13 @@ class NoValidHost(errors.Unavailable):
     template = "No valid host was found. {reason}"
 
 
+class ComputeHostNotFound(errors.Invalid):
+    """The request names a host that no nova-compute ever reported."""
+
+    slug = "compute_host_not_found"
+    template = "Compute host {host} could not be found."
+
+
 class FlavorTooSmall(errors.Invalid):
     """The image needs more than the flavor gives."""
 

@@ -221,7 +221,10 @@ RULES = policy.RuleSet(
     base=BASE,
     routes=[*SERVERS, *OTHER_ACTIONS, *OF_SERVERS, *ATTACHMENTS, *OTHERS],
     parts=PARTS,
-    public=[("GET", path) for path in ("/", "/v2", "/v2.1", "/image", "/image/versions", "/openapi.json")],
+    public=[
+        ("GET", path)
+        for path in ("/", "/v2", "/v2.1", "/image", "/image/versions", "/openapi.json", "/v2.1/openapi.json")
+    ],
 )
 
 

@@ -30,7 +30,7 @@ from cinder_lite.volume import snapshots as snapshot_operations
 from cinder_lite.volume import type_access as access_operations
 from cinder_lite.volume import types as type_operations
 from lite_common import db, policy
-from lite_common.wsgi import pipeline, routing
+from lite_common.wsgi import pipeline
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def build(
             snapshot_operations.SnapshotApi(parts.database, engine, parts.scheduler, parts.daemon), settings.max_limit
         ),
     )
-    router = routing.Router(routes.roots(controllers), {"/v3": routes.version_3(controllers)})
+    router = routes.router(controllers)
     return pipeline.Pipeline(
         versions.KIND, router, authenticate, rules=rules, max_body=settings.max_body, healthy=healthy
     )

@@ -36,8 +36,10 @@ ADMIN_SNAPSHOT_FILTERS = frozenset({"project_id", "tenant_id", "user_id", "id"})
 COLUMNS = {"name": "display_name", "consumes_quota": "use_quota", "tenant_id": "project_id"}
 BOOLEANS = frozenset({"bootable", "consumes_quota", "multiattach"})
 TIMES = frozenset({"created_at", "updated_at"})
-# These have no part that one could look for.
-NO_TEXTS = BOOLEANS | TIMES | {"metadata", "size"}
+# Filters that are no text, and so are not like anything.
+NOT_LIKE = BOOLEANS | TIMES | {"size", "metadata"}
+# The longest text that is read as a number: Python refuses to read very long ones.
+DIGITS = 10
 ATTACHMENT_FILTERS = {
     "volume_id": "volume_id",
     "instance_id": "instance_uuid",
@@ -101,7 +103,7 @@ def _filters(request: expose.ApiRequest, for_all: frozenset[str], for_admins: fr
     like = _inexact(request, asked)
     if request.at_least("3.31"):
         _refuse_unknown(asked, allowed)
-        _refuse_unknown(like, allowed - NO_TEXTS)
+        _refuse_unknown(like, allowed - NOT_LIKE)
     known = {name: value for name, value in asked.items() if name in allowed}
     times = [moment for name in TIMES & set(known) for moment in _times(request, name, known.pop(name))]
     project = None if everyone(request) else str(ctx.project_id)
@@ -183,8 +185,12 @@ def _number(request: expose.ApiRequest, name: str) -> int | None:
     text = request.value(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or int(text) > 2**31 - 1:
-        raise errors.InvalidInput(reason=f"{name} must be an integer from 0, not '{text}'.")
+    return _integer(name, text)
+
+
+def _integer(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > DIGITS or int(text) > 2**31 - 1:
+        raise errors.InvalidInput(reason=f"{name} must be an integer from 0, not '{text[:100]}'.")
     return int(text)
 
 
@@ -206,11 +212,7 @@ def _sort(request: expose.ApiRequest) -> list[tuple[str, bool]]:
 def _value(name: str, text: str) -> Any:
     if name in BOOLEANS:
         return flag(text, name)
-    if name == "size":
-        if not text.isdigit() or int(text) > 2**31 - 1:
-            raise errors.InvalidInput(reason=f"size must be an integer, not '{text}'.")
-        return int(text)
-    return text
+    return _integer(name, text) if name == "size" else text
 
 
 def _times(request: expose.ApiRequest, name: str, text: str) -> list[tuple[str, str, datetime.datetime]]:
@@ -223,10 +225,11 @@ def _times(request: expose.ApiRequest, name: str, text: str) -> list[tuple[str, 
             raise errors.InvalidInput(reason=f"Comparing {name} needs microversion 3.60.")
         try:
             read = datetime.datetime.fromisoformat(moment)
-        except ValueError as err:
+            if read.tzinfo is not None:
+                read = read.astimezone(datetime.UTC).replace(tzinfo=None)
+        # In UTC the first and the last hours that can be written are before and after all times.
+        except (ValueError, OverflowError) as err:
             raise errors.InvalidInput(reason=f"'{moment}' in {name} is not a time.") from err
-        if read.tzinfo is not None:
-            read = read.astimezone(datetime.UTC).replace(tzinfo=None)
         found.append((name, comparison, read))
     return found
 
@@ -235,7 +238,7 @@ def _pairs(text: str, name: str = "metadata") -> Mapping[str, str]:
     """`{'key': 'value'}`, as clients write it: Python's form or JSON's."""
     try:
         read = ast.literal_eval(text) if len(text) <= 4096 else None
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         read = None
     if not isinstance(read, dict) or not all(isinstance(item, str) for pair in read.items() for item in pair):
         raise errors.InvalidInput(reason=f"{name} must have the form {{'key': 'value'}}, not {text[:100]}.")

@@ -18,6 +18,7 @@ from cinder_lite.api import (
     volume_actions,
     volumes,
 )
+from lite_common.wsgi import openapi, routing
 from lite_common.wsgi.routing import Route
 
 
@@ -140,3 +141,22 @@ def _operation(c: Controllers) -> list[Route]:
         Route("GET", "/os-quota-class-sets/{name}", c.quota_classes.show),
         Route("PUT", "/os-quota-class-sets/{name}", c.quota_classes.update),
     ]
+
+
+def api(c: Controllers) -> openapi.Api:
+    """The whole API, with the document that tells it."""
+    return openapi.with_document(
+        "cinder-lite: block storage API",
+        "The block storage API of OpenStack as cinder-lite serves it. Paths below `/v3` may also be asked for with a "
+        "project id in front (`/v3/{project_id}/volumes`).",
+        versions.KIND,
+        "/v3",
+        roots(c),
+        version_3(c),
+    )
+
+
+def router(c: Controllers) -> routing.Router:
+    """The table as the pipeline asks it."""
+    whole = api(c)
+    return routing.Router(whole.roots, {"/v3": whole.versioned})

@@ -6,6 +6,7 @@ from typing import Any
 
 from cinder_lite.api import listing, views
 from cinder_lite.api.schemas import admin as schemas
+from cinder_lite.api.schemas import answers, queries
 from cinder_lite.volume import admin, api
 from lite_common import errors
 from lite_common.wsgi import expose
@@ -28,24 +29,24 @@ class ServicesController:
         self._admin = operations
         self._volumes = volumes
 
-    @expose.expose()
+    @expose.expose(query=queries.SERVICES, answer=answers.SERVICES)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The daemons, up or down (admin)."""
         binary = request.value("binary") or request.value("service")
         found = self._admin.listed(request.value("host"), binary)
         return {"services": [views.service(one, self._admin.down_after, request) for one in found]}
 
-    @expose.expose(body=schemas.SERVICE)
+    @expose.expose(body=schemas.SERVICE, answer=answers.SERVICE)
     def enable(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Let a daemon get new volumes again (admin)."""
         return self._set(request, disabled=False)
 
-    @expose.expose(body=schemas.SERVICE)
+    @expose.expose(body=schemas.SERVICE, answer=answers.SERVICE)
     def disable(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Let a daemon get no new volumes (admin)."""
         return self._set(request, disabled=True)
 
-    @expose.expose(body=schemas.SERVICE_REASON)
+    @expose.expose(body=schemas.SERVICE_REASON, answer=answers.SERVICE)
     def disable_log_reason(self, request: expose.ApiRequest) -> dict[str, Any]:
         """As disable, with a reason that others can read (admin)."""
         told = self._set(request, disabled=True)
@@ -59,7 +60,7 @@ class ServicesController:
             raise errors.NotFound(f"Unknown action {action} of services.")
         raise errors.NotImplementedHere(f"Action {action} of services is not served here.")
 
-    @expose.expose()
+    @expose.expose(answer=answers.ZONES)
     def zones(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Availability zones."""
         found = sorted(self._volumes.zones().items())
@@ -69,7 +70,7 @@ class ServicesController:
             ]
         }
 
-    @expose.expose()
+    @expose.expose(query=queries.POOLS, answer=answers.POOLS)
     def pools(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The backends' pools as the scheduler sees them (admin)."""
         detail = listing.flag(request.value("detail") or "false", "detail")

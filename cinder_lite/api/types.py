@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cinder_lite.api import listing, views
+from cinder_lite.api.schemas import answers
 from cinder_lite.api.schemas import type_access as access_schemas
 from cinder_lite.api.schemas import types as schemas
 from cinder_lite.volume import types
@@ -19,7 +20,7 @@ class TypesController:
         self._types = operations
         self._max_limit = max_limit
 
-    @expose.expose()
+    @expose.expose(answer=answers.TYPES)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """A page of the types that the caller may use."""
         wanted = listing.page(request, self._max_limit)
@@ -28,12 +29,12 @@ class TypesController:
         links = expose.page_links(request, "marker", items, wanted.limit)
         return {"volume_types": items} | ({"volume_type_links": links} if links else {})
 
-    @expose.expose()
+    @expose.expose(answer=answers.TYPE)
     def show(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
         """One type; `default` for the default one."""
         return {"volume_type": views.volume_type(self._types.get(request.context, type_id), request)}
 
-    @expose.expose(body=schemas.CREATE)
+    @expose.expose(body=schemas.CREATE, answer=answers.TYPE)
     def create(self, request: expose.ApiRequest) -> dict[str, Any]:
         """A new type (admin)."""
         asked = request.body["volume_type"]
@@ -65,19 +66,19 @@ class TypesController:
         """Remove a type (admin)."""
         self._types.delete(type_id)
 
-    @expose.expose()
+    @expose.expose(answer=answers.SPECS)
     def specs(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
         """The type's extra specs."""
         found = self._types.get(request.context, type_id)
         return {"extra_specs": views.volume_type(found, request)["extra_specs"]}
 
-    @expose.expose(body=schemas.SPECS)
+    @expose.expose(body=schemas.SPECS, answer=answers.SPECS)
     def set_specs(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
         """Add or replace extra specs (admin)."""
         self._types.set_specs(type_id, request.body["extra_specs"])
         return {"extra_specs": request.body["extra_specs"]}
 
-    @expose.expose()
+    @expose.expose(answer=answers.SPEC)
     def show_spec(self, request: expose.ApiRequest, type_id: str, key: str) -> dict[str, Any]:
         """One extra spec."""
         specs = views.volume_type(self._types.get(request.context, type_id), request)["extra_specs"]
@@ -85,7 +86,7 @@ class TypesController:
             raise errors.NotFound(f"Volume Type {type_id} has no extra specs with key {key}.")
         return {key: specs[key]}
 
-    @expose.expose(body=schemas.SPEC)
+    @expose.expose(body=schemas.SPEC, answer=answers.SPEC)
     def update_spec(self, request: expose.ApiRequest, type_id: str, key: str) -> dict[str, Any]:
         """Set one extra spec (admin); the key in the body must be the path's."""
         if key not in request.body:

@@ -52,7 +52,7 @@ class VolumeActionsController:
             ),
         }
 
-    @expose.expose(status=202, body=schemas.ACTION)
+    @expose.expose(status=202, also=(200,), body=schemas.ACTION)
     def perform(self, request: expose.ApiRequest, volume_id: str) -> Any:
         """Do the one action that the body names."""
         [(name, value)] = request.body.items()

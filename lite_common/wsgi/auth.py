@@ -21,6 +21,8 @@ from oslo_config import cfg
 from lite_common import context, errors
 
 LOOPBACK_NAMES = ("localhost",)
+# As long as the columns are that keep who owns a thing.
+LONGEST_NAME = 255
 MEMBER = ("member", "reader")
 # Users whose name is a role have that role; all others are members of their project.
 ROLES = {"admin": ("admin", *MEMBER), "reader": ("reader",)}
@@ -61,6 +63,8 @@ class NoAuth:
         # A token without a colon names nobody: clients with auth_type none send a placeholder.
         user, _, project = (token if token and ":" in token else "admin").partition(":")
         project = project or project_in_url or self._default_project
+        if max(len(user), len(project)) > LONGEST_NAME:
+            raise errors.Unauthorized(f"Users and projects have names of at most {LONGEST_NAME} characters.")
         check_project(project, project_in_url)
         return context.RequestContext(
             user_id=user,

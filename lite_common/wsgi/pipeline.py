@@ -70,7 +70,7 @@ class Pipeline:
 
     def _serve(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         self._read_body(environ)
-        match = self._router.match(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "/"))
+        match = self._router.match(environ["REQUEST_METHOD"], _path(environ))
         environ["lite.match"] = match
         prefix = environ.get("PATH_INFO", "/").strip("/").partition("/")[0] if match.versioned else ""
         environ["lite.base_url"] = f"{_host_url(environ)}/{prefix}".rstrip("/")
@@ -132,6 +132,14 @@ def _identify(environ: Environ) -> None:
     environ["lite.global_request_id"] = asked if GLOBAL_ID.fullmatch(asked) else None
     # Until the caller is known, log lines of this thread belong to this request and nobody.
     context.RequestContext(request_id=environ["lite.request_id"], global_request_id=environ["lite.global_request_id"])
+
+
+def _path(environ: Environ) -> str:
+    """The path as text: WSGI hands its bytes over as if they were Latin-1. Raises errors.Invalid for other bytes."""
+    try:
+        return str(environ.get("PATH_INFO", "/")).encode("latin-1").decode()
+    except UnicodeError as err:
+        raise errors.Invalid("The path of the URL is not UTF-8.") from err
 
 
 def _host_url(environ: Environ) -> str:

@@ -59,6 +59,10 @@ class _Node:
             raise ValueError(f"{route.method} {route.path} stands twice in the table")
         node.handlers[route.method] = route
 
+    def allowed(self) -> str:
+        """The methods of this path, as the Allow header names them."""
+        return ", ".join(sorted({*self.handlers, *(["HEAD"] if "GET" in self.handlers else [])}))
+
     def find(self, segments: Sequence[str]) -> tuple[_Node, tuple[str, ...]] | None:
         if not segments:
             return (self, ()) if self.handlers else None
@@ -118,7 +122,7 @@ class Router:
 def _pick(found: tuple[_Node, tuple[str, ...]], method: str, project_id: str | None, versioned: bool) -> Match:
     node, arguments = found
     route = node.handlers.get(method) or (node.handlers.get("GET") if method == "HEAD" else None)
-    error = None if route else errors.MethodNotAllowed()
+    error = None if route else errors.MethodNotAllowed(allowed=node.allowed())
     return Match(route.handler if route else None, arguments, project_id, versioned, error, route)
 
 

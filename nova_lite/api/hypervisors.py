@@ -60,7 +60,7 @@ class HypervisorsController:
         sums = {name: sum(one[name] for one in shown) for name in names}
         return {"hypervisor_statistics": sums | {"count": len(shown)}}
 
-    @expose.expose(until=BEFORE_NO_CAPACITY)
+    @expose.expose(also=(501,), until=BEFORE_NO_CAPACITY)
     def uptime(self, request: expose.ApiRequest, node_id: str) -> dict[str, Any]:
         """Not told here."""
         node = self._find(request, node_id)

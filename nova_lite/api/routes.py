@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lite_common.wsgi import routing
+from lite_common.wsgi import openapi, routing
 from lite_common.wsgi.routing import Route
 from nova_lite.api import (
     flavors,
@@ -115,7 +115,21 @@ def versioned(on: Controllers) -> list[Route]:
     ]
 
 
+def api(on: Controllers) -> openapi.Api:
+    """The whole API, with the document that tells it."""
+    return openapi.with_document(
+        "nova-lite: compute API",
+        "The compute API of OpenStack as nova-lite serves it, and the list of images beside it. Paths below `/v2.1` "
+        "may also be asked for with a project id in front (`/v2.1/{project_id}/servers`), and below `/v2`, which has "
+        "no microversions.",
+        versions.COMPUTE,
+        "/v2.1",
+        roots(on),
+        versioned(on),
+    )
+
+
 def router(on: Controllers) -> routing.Router:
     """The table as the pipeline asks it."""
-    paths = versioned(on)
-    return routing.Router(roots(on), {"/v2.1": paths, "/v2": paths})
+    whole = api(on)
+    return routing.Router(whole.roots, {"/v2.1": whole.versioned, "/v2": whole.versioned})

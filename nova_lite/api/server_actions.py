@@ -40,7 +40,7 @@ class ServerActionsController:
             "os-getConsoleOutput": self._console_output,
         }
 
-    @expose.expose(status=202, body=schemas.ACTION, media_types=types.MEDIA_TYPES)
+    @expose.expose(status=202, also=(200,), body=schemas.ACTION, media_types=types.MEDIA_TYPES)
     def run(self, request: expose.ApiRequest, server_id: str) -> expose.Reply | None:
         """Begin the action that the body names. Raises errors.Invalid for a body that names none that is known."""
         if len(request.body) != 1:

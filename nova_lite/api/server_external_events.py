@@ -15,7 +15,7 @@ class ServerExternalEventsController:
     def __init__(self, events: external_events.ExternalEventApi) -> None:
         self._events = events
 
-    @expose.expose(body=schemas.CREATE)
+    @expose.expose(also=(207,), body=schemas.CREATE)
     def create(self, request: expose.ApiRequest) -> Any:
         """Pass the events on; 200 when all were taken, else 207 with the code of each."""
         told = []

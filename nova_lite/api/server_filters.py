@@ -105,11 +105,12 @@ def moment(text: str | None, name: str) -> datetime.datetime | None:
         return None
     try:
         read = datetime.datetime.fromisoformat(text)
-    except ValueError as err:
+        # In UTC the first and the last hours that can be written are before and after all times.
+        return read if read.tzinfo is None else read.astimezone(datetime.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError) as err:
         raise errors.Invalid(
             f"Invalid input for query parameters {name}. Value: {text}. '{text}' is not a 'date-time'"
         ) from err
-    return read if read.tzinfo is None else read.astimezone(datetime.UTC).replace(tzinfo=None)
 
 
 def check_span(since: datetime.datetime | None, before: datetime.datetime | None) -> None:

@@ -42,7 +42,7 @@ class ServerTagsController:
         if tag not in self._changes.tags(request.context, server_id):
             raise _missing(server_id, tag)
 
-    @expose.expose(status=201, since=SINCE)
+    @expose.expose(status=201, also=(204,), since=SINCE)
     def update(self, request: expose.ApiRequest, server_id: str, tag: str) -> expose.Reply:
         """One tag more; 204 when it is there already."""
         if len(tag) > types.TAG["maxLength"] or not re.search(types.TAG["pattern"], tag):

@@ -9,8 +9,8 @@ from lite_common import db, errors
 from lite_common.wsgi import expose
 from nova_lite import flavors, images, policies
 from nova_lite.api import paging, server_filters, server_requests, views
+from nova_lite.api.schemas import answers, types
 from nova_lite.api.schemas import servers as schemas
-from nova_lite.api.schemas import types
 from nova_lite.compute import api as compute_api
 from nova_lite.compute import server_changes
 from nova_lite.db import faults as faults_db
@@ -39,24 +39,24 @@ class ServersController:
         self._down_time = down_time
         self._max_limit = max_limit
 
-    @expose.expose(query=schemas.LIST)
+    @expose.expose(query=schemas.LIST, answer=answers.SERVERS)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Ids and names of a page of servers."""
         found, limit = self._found(request, detail=False)
         return _listed(request, [views.server_summary(request, server) for server in found], limit)
 
-    @expose.expose(query=schemas.LIST)
+    @expose.expose(query=schemas.LIST, answer=answers.SERVERS_DETAIL)
     def detail(self, request: expose.ApiRequest) -> dict[str, Any]:
         """A page of servers with all there is to say, at a number of SQL statements that does not grow with it."""
         found, limit = self._found(request, detail=True)
         return _listed(request, self._views(request, found), limit)
 
-    @expose.expose()
+    @expose.expose(answer=answers.SERVER)
     def show(self, request: expose.ApiRequest, server_id: str) -> dict[str, Any]:
         """One server."""
         return self._shown(request, self._compute.get_server(request.context, server_id))
 
-    @expose.expose(status=202, body=schemas.CREATE, media_types=types.MEDIA_TYPES)
+    @expose.expose(status=202, body=schemas.CREATE, media_types=types.MEDIA_TYPES, answer=answers.SERVER_MADE)
     def create(self, request: expose.ApiRequest) -> expose.Reply:
         """Begin to build a server, or several of one kind; answers with the first, or with what they have in common."""
         asked = request.body["server"]
@@ -68,7 +68,7 @@ class ServersController:
         shown = views.server_created(request, made[0])
         return expose.Reply({"server": shown}, headers={"Location": shown["links"][0]["href"]})
 
-    @expose.expose(body=schemas.UPDATE, media_types=types.MEDIA_TYPES)
+    @expose.expose(body=schemas.UPDATE, media_types=types.MEDIA_TYPES, answer=answers.SERVER)
     def update(self, request: expose.ApiRequest, server_id: str) -> dict[str, Any]:
         """The server with a new name, description, address or host name."""
         server = self._changes.update(request.context, server_id, server_requests.changes(request.body["server"]))

@@ -7,6 +7,7 @@ from typing import Any
 from lite_common import db
 from lite_common.wsgi import expose
 from nova_lite.api import views
+from nova_lite.api.schemas import answers
 from nova_lite.api.schemas import services as schemas
 from nova_lite.db import services
 
@@ -18,7 +19,7 @@ class ServicesController:
         self._database = database
         self._down_time = down_time
 
-    @expose.expose(query=schemas.LIST)
+    @expose.expose(query=schemas.LIST, answer=answers.SERVICES)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The daemons, for admins."""
         found = services.list_all(
@@ -26,14 +27,14 @@ class ServicesController:
         )
         return {"services": [views.service(request, record, self._down_time) for record in found]}
 
-    @expose.expose()
+    @expose.expose(answer=answers.ZONES)
     def zones(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The one zone that guests run in, and whether there is a host up in it."""
         found = services.list_all(self._database)
         up = any(views.zone_of(record) == views.ZONE and record.is_up(self._down_time) for record in found)
         return {"availabilityZoneInfo": [_zone(views.ZONE, up, None)]}
 
-    @expose.expose()
+    @expose.expose(answer=answers.ZONES)
     def zones_detail(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Every zone with its hosts, for admins."""
         zones: dict[str, dict[str, Any]] = {}

@@ -14,7 +14,7 @@ from lite_common.wsgi import expose
 from nova_lite import errors as nova_errors
 from nova_lite import policies
 from nova_lite.api import paging
-from nova_lite.api.schemas import types
+from nova_lite.api.schemas import answers, types
 from nova_lite.api.schemas import volume_attachments as schemas
 from nova_lite.compute import attach_api
 from nova_lite.db import attachments
@@ -34,7 +34,7 @@ class VolumeAttachmentsController:
         self._volumes = volumes
         self._max_limit = max_limit
 
-    @expose.expose(query=schemas.LIST)
+    @expose.expose(query=schemas.LIST, answer=answers.ATTACHMENTS)
     def index(self, request: expose.ApiRequest, server_id: str) -> dict[str, Any]:
         """The volumes of the server. Unlike in Nova, `limit` and `offset` count volumes only, not other disks."""
         found = self._volumes.list_attachments(
@@ -46,7 +46,7 @@ class VolumeAttachmentsController:
         )
         return {"volumeAttachments": list(map(view(request), found))}
 
-    @expose.expose()
+    @expose.expose(answer=answers.ATTACHMENT)
     def show(self, request: expose.ApiRequest, server_id: str, volume_id: str) -> dict[str, Any]:
         """One volume of the server."""
         device = self._volumes.get_attachment(request.context, server_id, volume_id)
@@ -54,7 +54,12 @@ class VolumeAttachmentsController:
             raise nova_errors.VolumeNotAttached(server=server_id, volume=volume_id)
         return {"volumeAttachment": view(request)(device)}
 
-    @expose.expose(body=schemas.CREATE, media_types=types.MEDIA_TYPES)
+    @expose.expose(
+        status={"2.1": 200, NO_DEVICE: 202},
+        body=schemas.CREATE,
+        media_types=types.MEDIA_TYPES,
+        answer=answers.ATTACHMENT_MADE,
+    )
     def create(self, request: expose.ApiRequest, server_id: str) -> expose.Reply:
         """Attach a volume. Answers with the reserved device name, from 2.101 on without a body."""
         asked = request.body["volumeAttachment"]
@@ -68,7 +73,7 @@ class VolumeAttachmentsController:
             shelved_too=request.at_least(SHELVED_TOO),
         )
         if request.at_least(NO_DEVICE):
-            return expose.Reply(status=202)
+            return expose.Reply()
         shown: dict[str, Any] = {
             "id": device.volume_id,
             "serverId": device.instance_uuid,

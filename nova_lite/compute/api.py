@@ -67,7 +67,8 @@ class ComputeApi:
     def create_server(self, ctx: context.RequestContext, new: NewServer) -> Server:
         """The new server, being built.
 
-        Raises FlavorTooSmall, NoValidHost; when the bus is down, errors.Unavailable and nothing is left.
+        Raises FlavorTooSmall, ComputeHostNotFound, NoValidHost; when the bus is down, errors.Unavailable and nothing is
+        left.
         """
         _check_fits(new)
         host = self._choose_host(new)
@@ -207,6 +208,8 @@ class ComputeApi:
         known = services.list_all(self._database, binary=services.COMPUTE)
         up = [one.host for one in known if one.is_up(self._down_time) and not one.disabled]
         if new.host is not None:
+            if all(one.host != new.host for one in known):
+                raise nova_errors.ComputeHostNotFound(host=new.host)
             up = [host for host in up if host == new.host]
         if not up:
             wanted = f"host {new.host}" if new.host else "any host"

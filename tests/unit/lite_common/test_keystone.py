@@ -8,11 +8,11 @@ import pytest
 import webob
 from oslo_config import cfg
 
-from lite_common import config, context, errors, policy, rest, service_user
+from lite_common import config, context, errors, rest, service_user
 from lite_common.wsgi import auth, expose, keystone, microversion, pipeline, routing
 from tests.fixtures import stack as stacks
 from tests.fixtures.keystone import FakeKeystone
-from tests.unit.lite_common.test_pipeline import RULES
+from tests.unit.lite_common import rules
 
 Ask = Callable[..., webob.Response]
 
@@ -49,13 +49,12 @@ def load(directory: Path, sections: dict[str, dict[str, Any]]) -> cfg.ConfigOpts
 
 @pytest.fixture
 def ask(conf: cfg.ConfigOpts) -> Ask:
-    rules = policy.RuleSet(RULES.base, [policy.guarding("mirror", "@", "All", "GET /mirror")], public=[("GET", "/")])
-    routes = [routing.Route("GET", "/mirror", Mirror().show)]
+    routes, roots = [routing.Route("GET", "/mirror", Mirror().show)], [routing.Route("GET", "/", Mirror().show)]
     app = pipeline.Pipeline(
         microversion.ApiKind("compute", (2, 1), (2, 101)),
-        routing.Router([routing.Route("GET", "/", Mirror().show)], {"/v2.1": routes}),
+        routing.Router(roots, {"/v2.1": routes}),
         auth.strategy(conf),
-        rules=policy.Policy(rules),
+        rules=rules.for_everybody(routes, public=roots),
         max_body=1000,
         healthy=lambda: None,
     )

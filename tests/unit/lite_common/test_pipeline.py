@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import webob
-from oslo_policy import policy as oslo_policy
 
-from lite_common import errors, policy
+from lite_common import errors
 from lite_common.wsgi import auth, expose, microversion, pipeline, routing
+from tests.unit.lite_common import rules
 
 BODY = {
     "type": "object",
@@ -48,22 +48,6 @@ class Things:
         return {}
 
 
-RULES = policy.RuleSet(
-    base=[oslo_policy.RuleDefault("context_is_admin", "role:admin")],
-    routes=[
-        policy.guarding(
-            "things",
-            "@",
-            "All",
-            "GET /things",
-            "POST /things",
-            "DELETE /things/{thing}/os-parts/{part}",
-            "GET /bounded",
-        )
-    ],
-)
-
-
 @pytest.fixture(scope="module")
 def app() -> pipeline.Pipeline:
     things = Things()
@@ -77,7 +61,7 @@ def app() -> pipeline.Pipeline:
         microversion.ApiKind("compute", (2, 1), (2, 101), "X-OpenStack-Nova-API-Version"),
         routing.Router([], {"/v2.1": routes}),
         auth.NoAuth("demo", "s3cret"),
-        rules=policy.Policy(RULES),
+        rules=rules.for_everybody(routes),
         max_body=1000,
         healthy=lambda: None,
     )

@@ -50,6 +50,13 @@ def test_create_without_a_host_or_a_bus_leaves_nothing(cloud: Cloud) -> None:
     assert cloud.api.list_servers(cloud.ctx, ServerFilters()) == []
 
 
+def test_a_host_that_nobody_knows_is_the_requests_fault(cloud: Cloud) -> None:
+    image, flavor = cloud.images.get(IMAGE_ID), Flavor("42", "m1.nano", 128, 1)
+    with pytest.raises(errors.Invalid, match=r"Compute host elsewhere could not be found\."):
+        cloud.api.create_server(cloud.ctx, NewServer("n", flavor, image, host="elsewhere"))
+    assert cloud.api.list_servers(cloud.ctx, ServerFilters()) == []
+
+
 def test_flavor_that_is_too_small(cloud: Cloud) -> None:
     with pytest.raises(nova_errors.FlavorTooSmall, match="memory is too small for requested image"):
         cloud.boot(flavor=Flavor("0", "none", 32, 1))
