@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cinder_lite.api import listing, views
+from cinder_lite.api.schemas import answers, queries
 from cinder_lite.db import messages as rows
 from cinder_lite.db import paging
 from cinder_lite.volume import api, messages
@@ -22,7 +23,7 @@ class MessagesController:
         self._messages = operations
         self._max_limit = max_limit
 
-    @expose.expose(since=SINCE)
+    @expose.expose(since=SINCE, query=queries.MESSAGES, answer=answers.MESSAGES)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The messages of the caller's project, newest first."""
         paged = request.at_least(PAGED)
@@ -34,7 +35,7 @@ class MessagesController:
         more = expose.page_links(request, "marker", items, wanted.limit) if paged else []
         return {"messages": items} | ({"messages_links": more} if more else {})
 
-    @expose.expose(since=SINCE)
+    @expose.expose(since=SINCE, answer=answers.MESSAGE)
     def show(self, request: expose.ApiRequest, message_id: str) -> dict[str, Any]:
         """One message."""
         found = self._messages.get(message_id, api.visible_project(request.context))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from cinder_lite.api import listing
+from cinder_lite.api.schemas import answers, queries
 from lite_common.wsgi import expose
 
 FILTERS = {
     "volume": listing.VOLUME_FILTERS,
+    "snapshot": listing.SNAPSHOT_FILTERS,
     "attachment": listing.ATTACHMENT_FILTERS,
     "message": listing.MESSAGE_FILTERS,
     "pool": listing.POOL_FILTERS,
@@ -19,7 +21,7 @@ FILTERS = {
 class ResourceFiltersController:
     """The filters that users may give."""
 
-    @expose.expose(since="3.33")
+    @expose.expose(since="3.33", query=queries.RESOURCE_FILTERS, answer=answers.RESOURCE_FILTERS)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Those of all lists, or of the one named by `resource`."""
         wanted = request.value("resource")

@@ -6,6 +6,7 @@ from typing import Any
 
 from cinder_lite import errors
 from cinder_lite.api import listing, snapshot_views
+from cinder_lite.api.schemas import answers, queries
 from cinder_lite.api.schemas import snapshots as schemas
 from cinder_lite.api.schemas import volumes as volume_schemas
 from cinder_lite.volume import snapshots
@@ -24,7 +25,7 @@ class SnapshotsController:
         self._snapshots = operations
         self._max_limit = max_limit
 
-    @expose.expose(status=202, body=schemas.CREATE)
+    @expose.expose(status=202, body=schemas.CREATE, answer=answers.SNAPSHOT_MADE)
     def create(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Begin to make a snapshot."""
         asked = request.body["snapshot"]
@@ -38,23 +39,23 @@ class SnapshotsController:
         shown = self._snapshots.create(request.context, wanted)
         return {"snapshot": snapshot_views.every(request, shown)[0]}
 
-    @expose.expose()
+    @expose.expose(answer=answers.SNAPSHOTS, query=queries.SNAPSHOTS)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """A page of snapshots."""
         return self._page(request, extended=False)
 
-    @expose.expose()
+    @expose.expose(answer=answers.SNAPSHOTS_DETAIL, query=queries.SNAPSHOTS)
     def detail(self, request: expose.ApiRequest) -> dict[str, Any]:
         """A page of snapshots with all fields."""
         return self._page(request, extended=True)
 
-    @expose.expose()
+    @expose.expose(answer=answers.SNAPSHOT)
     def show(self, request: expose.ApiRequest, snapshot_id: str) -> dict[str, Any]:
         """One snapshot."""
         shown = self._snapshots.show(request.context, snapshot_id)
         return {"snapshot": snapshot_views.every(request, shown, extended=True)[0]}
 
-    @expose.expose(body=schemas.UPDATE)
+    @expose.expose(body=schemas.UPDATE, answer=answers.SNAPSHOT_MADE)
     def update(self, request: expose.ApiRequest, snapshot_id: str) -> dict[str, Any]:
         """Change name and description."""
         asked = request.body["snapshot"]
@@ -86,24 +87,24 @@ class SnapshotsController:
         else:
             raise common_errors.Invalid(f"There is no such action: {name}. Known: {', '.join(ACTIONS)}.")
 
-    @expose.expose()
+    @expose.expose(answer=answers.METADATA)
     def metadata(self, request: expose.ApiRequest, snapshot_id: str) -> dict[str, Any]:
         """The snapshot's metadata."""
         return {"metadata": self._metadata(request, snapshot_id)}
 
-    @expose.expose(body=volume_schemas.METADATA)
+    @expose.expose(body=volume_schemas.METADATA, answer=answers.METADATA)
     def merge_metadata(self, request: expose.ApiRequest, snapshot_id: str) -> dict[str, Any]:
         """Add pairs to the metadata."""
         pairs = request.body["metadata"]
         return {"metadata": self._snapshots.write_metadata(request.context, snapshot_id, pairs, replace=False)}
 
-    @expose.expose(body=volume_schemas.METADATA)
+    @expose.expose(body=volume_schemas.METADATA, answer=answers.METADATA)
     def replace_metadata(self, request: expose.ApiRequest, snapshot_id: str) -> dict[str, Any]:
         """Replace the whole metadata."""
         pairs = request.body["metadata"]
         return {"metadata": self._snapshots.write_metadata(request.context, snapshot_id, pairs, replace=True)}
 
-    @expose.expose()
+    @expose.expose(answer=answers.META)
     def show_meta(self, request: expose.ApiRequest, snapshot_id: str, key: str) -> dict[str, Any]:
         """One pair."""
         pairs = self._metadata(request, snapshot_id)
@@ -111,7 +112,7 @@ class SnapshotsController:
             raise errors.SnapshotMetadataKeyNotFound(snapshot_id=snapshot_id, key=key)
         return {"meta": {key: pairs[key]}}
 
-    @expose.expose(body=volume_schemas.META)
+    @expose.expose(body=volume_schemas.META, answer=answers.META)
     def update_meta(self, request: expose.ApiRequest, snapshot_id: str, key: str) -> dict[str, Any]:
         """Set one pair; the key in the body must be the path's."""
         pairs = request.body["meta"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cinder_lite.api.schemas import answers
 from cinder_lite.api.schemas import type_access as schemas
 from cinder_lite.volume import default_types, type_access, types
 from lite_common import errors
@@ -18,7 +19,7 @@ class TypeAccessController:
     def __init__(self, operations: type_access.TypeAccessApi) -> None:
         self._access = operations
 
-    @expose.expose()
+    @expose.expose(answer=answers.TYPE_ACCESS)
     def index(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
         """The projects that may use the type (admin)."""
         found, projects = self._access.projects(type_id)
@@ -40,18 +41,18 @@ class DefaultTypesController:
     def __init__(self, operations: default_types.DefaultTypeApi) -> None:
         self._defaults = operations
 
-    @expose.expose(since=DEFAULTS_SINCE)
+    @expose.expose(since=DEFAULTS_SINCE, answer=answers.DEFAULT_TYPES)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The default types of all projects that have one of their own (admin)."""
         found = self._defaults.of_projects().items()
         return {"default_types": [_default(project, type_id) for project, type_id in found]}
 
-    @expose.expose(since=DEFAULTS_SINCE)
+    @expose.expose(since=DEFAULTS_SINCE, answer=answers.DEFAULT_TYPE)
     def show(self, request: expose.ApiRequest, project: str) -> dict[str, Any]:
         """The project's default type (admin)."""
         return {"default_type": _default(project, self._defaults.of_project(project))}
 
-    @expose.expose(since=DEFAULTS_SINCE, body=schemas.DEFAULT)
+    @expose.expose(since=DEFAULTS_SINCE, body=schemas.DEFAULT, answer=answers.DEFAULT_TYPE)
     def update(self, request: expose.ApiRequest, project: str) -> dict[str, Any]:
         """Set it (admin)."""
         wanted = request.body["default_type"]["volume_type"]
@@ -69,7 +70,7 @@ class TypeEncryptionController:
     def __init__(self, operations: types.TypeApi) -> None:
         self._types = operations
 
-    @expose.expose()
+    @expose.expose(answer=answers.NO_ENCRYPTION)
     def show(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
         """How the type's volumes are encrypted: not at all (admin)."""
         self._types.get(request.context, type_id)

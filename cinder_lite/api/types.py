@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cinder_lite.api import listing, views
-from cinder_lite.api.schemas import answers
+from cinder_lite.api.schemas import answers, queries
 from cinder_lite.api.schemas import type_access as access_schemas
 from cinder_lite.api.schemas import types as schemas
 from cinder_lite.volume import types
@@ -20,7 +20,7 @@ class TypesController:
         self._types = operations
         self._max_limit = max_limit
 
-    @expose.expose(answer=answers.TYPES)
+    @expose.expose(answer=answers.TYPES, query=queries.TYPES)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """A page of the types that the caller may use."""
         wanted = listing.page(request, self._max_limit)
@@ -46,7 +46,7 @@ class TypesController:
         )
         return {"volume_type": views.volume_type(made, request)}
 
-    @expose.expose(body=access_schemas.UPDATE)
+    @expose.expose(body=access_schemas.UPDATE, answer=answers.TYPE)
     def update(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
         """Change a type's name, description or who may use it (admin)."""
         asked = request.body["volume_type"]

@@ -12,8 +12,8 @@ from typing import Any
 from lite_common import db, errors
 from lite_common.wsgi import expose
 from nova_lite.api import paging
+from nova_lite.api.schemas import answers, types
 from nova_lite.api.schemas import hypervisors as schemas
-from nova_lite.api.schemas import types
 from nova_lite.db import compute_nodes, server_lists
 from nova_lite.db.compute_nodes import Node
 
@@ -33,17 +33,17 @@ class HypervisorsController:
         self._down_time = down_time
         self._max_limit = max_limit
 
-    @expose.expose(query=schemas.LIST)
+    @expose.expose(query=schemas.LIST, answer=answers.HYPERVISORS)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Hosts with their states."""
         return self._listed(request, detailed=False)
 
-    @expose.expose(query=schemas.LIST)
+    @expose.expose(query=schemas.LIST, answer=answers.HYPERVISORS_DETAIL)
     def detail(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Hosts with all there is to say."""
         return self._listed(request, detailed=True)
 
-    @expose.expose(query=schemas.SHOW)
+    @expose.expose(query=schemas.SHOW, answer=answers.HYPERVISOR)
     def show(self, request: expose.ApiRequest, node_id: str) -> dict[str, Any]:
         """One host."""
         shown = self._view(request, self._find(request, node_id), detailed=True)
@@ -51,7 +51,7 @@ class HypervisorsController:
             self._add_servers(request, [shown])
         return {"hypervisor": shown}
 
-    @expose.expose(until=BEFORE_NO_CAPACITY)
+    @expose.expose(until=BEFORE_NO_CAPACITY, answer=answers.HYPERVISOR_STATISTICS)
     def statistics(self, request: expose.ApiRequest) -> dict[str, Any]:
         """What all hosts that are enabled have together."""
         shown = [_capacity(node) for node in compute_nodes.list_all(self._database) if not node.service.disabled]
@@ -66,12 +66,12 @@ class HypervisorsController:
         node = self._find(request, node_id)
         raise errors.NotImplementedHere(f"Virt driver does not implement uptime function. Host: {node.host}.")
 
-    @expose.expose(until=BEFORE_BY_UUID)
+    @expose.expose(until=BEFORE_BY_UUID, answer=answers.HYPERVISORS)
     def search(self, request: expose.ApiRequest, pattern: str) -> dict[str, Any]:
         """Hosts whose names have the text in them."""
         return {"hypervisors": [self._view(request, node, detailed=False) for node in self._named(pattern)]}
 
-    @expose.expose(until=BEFORE_BY_UUID)
+    @expose.expose(until=BEFORE_BY_UUID, answer=answers.HYPERVISORS)
     def servers(self, request: expose.ApiRequest, pattern: str) -> dict[str, Any]:
         """The same with their servers."""
         shown = [self._view(request, node, detailed=False) for node in self._named(pattern)]

@@ -12,6 +12,7 @@ from urllib import parse
 from lite_common.wsgi import expose
 from nova_lite import policies
 from nova_lite.api import paging, server_filters, views
+from nova_lite.api.schemas import answers
 from nova_lite.api.schemas import instance_actions as schemas
 from nova_lite.compute import history
 from nova_lite.db import actions
@@ -28,7 +29,7 @@ class InstanceActionsController:
         self._past = past
         self._max_limit = max_limit
 
-    @expose.expose(query=schemas.LIST)
+    @expose.expose(query=schemas.LIST, answer=answers.INSTANCE_ACTIONS)
     def index(self, request: expose.ApiRequest, server_id: str) -> dict[str, Any]:
         """The server's actions, the last one first; in pages from 2.58 on."""
         filters = self._filters(request) if request.at_least(PAGED) else actions.ActionFilters()
@@ -38,7 +39,7 @@ class InstanceActionsController:
             answer["links"] = [_next(request, found[-1].request_id or "")]
         return answer
 
-    @expose.expose()
+    @expose.expose(answer=answers.INSTANCE_ACTION)
     def show(self, request: expose.ApiRequest, server_id: str, request_id: str) -> dict[str, Any]:
         """One action, with its events for admins, and from 2.51 on for everybody."""
         action, events = self._past.get_action(

@@ -10,6 +10,7 @@ from typing import Any
 from lite_common import db
 from lite_common.wsgi import expose
 from nova_lite import policies
+from nova_lite.api.schemas import answers
 from nova_lite.api.schemas import hypervisors as schemas
 from nova_lite.compute import server_changes
 from nova_lite.db import server_lists
@@ -23,7 +24,7 @@ class LimitsController:
     def __init__(self, database: db.Database) -> None:
         self._database = database
 
-    @expose.expose(query=schemas.LIMITS)
+    @expose.expose(query=schemas.LIMITS, answer=answers.LIMITS)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The limits, and what is used of them."""
         project = request.value("tenant_id") or request.context.project_id

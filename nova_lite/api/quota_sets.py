@@ -11,6 +11,7 @@ from lite_common import db
 from lite_common.wsgi import expose
 from nova_lite import policies
 from nova_lite.api.limits import UNLIMITED
+from nova_lite.api.schemas import answers
 from nova_lite.compute import server_changes
 from nova_lite.db import server_lists
 
@@ -25,18 +26,18 @@ class QuotaSetsController:
     def __init__(self, database: db.Database) -> None:
         self._database = database
 
-    @expose.expose()
+    @expose.expose(answer=answers.QUOTA_SET)
     def show(self, request: expose.ApiRequest, project: str) -> dict[str, Any]:
         """The limits of a project: the caller's own, to admins any."""
         request.require(policies.QUOTAS_SHOW, project_id=project)
         return {"quota_set": {"id": project} | _limits(request)}
 
-    @expose.expose()
+    @expose.expose(answer=answers.QUOTA_SET)
     def defaults(self, request: expose.ApiRequest, project: str) -> dict[str, Any]:
         """The limits of a project for which nobody has set any: of every project."""
         return {"quota_set": {"id": project} | _limits(request)}
 
-    @expose.expose()
+    @expose.expose(answer=answers.QUOTA_SET)
     def detail(self, request: expose.ApiRequest, project: str) -> dict[str, Any]:
         """The limits with their use."""
         request.require(policies.QUOTAS_DETAIL, project_id=project)

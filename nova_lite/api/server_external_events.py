@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lite_common.wsgi import expose
+from nova_lite.api.schemas import answers
 from nova_lite.api.schemas import server_external_events as schemas
 from nova_lite.compute import external_events
 
@@ -15,7 +16,7 @@ class ServerExternalEventsController:
     def __init__(self, events: external_events.ExternalEventApi) -> None:
         self._events = events
 
-    @expose.expose(also=(207,), body=schemas.CREATE)
+    @expose.expose(also=(207,), body=schemas.CREATE, answer=answers.EVENTS)
     def create(self, request: expose.ApiRequest) -> Any:
         """Pass the events on; 200 when all were taken, else 207 with the code of each."""
         told = []

@@ -9,8 +9,8 @@ from typing import Any
 
 from lite_common import errors
 from lite_common.wsgi import expose
+from nova_lite.api.schemas import answers, types
 from nova_lite.api.schemas import server_metadata as schemas
-from nova_lite.api.schemas import types
 from nova_lite.compute import server_changes
 
 
@@ -20,30 +20,30 @@ class ServerMetadataController:
     def __init__(self, changes: server_changes.ServerChanges) -> None:
         self._changes = changes
 
-    @expose.expose()
+    @expose.expose(answer=answers.METADATA)
     def index(self, request: expose.ApiRequest, server_id: str) -> dict[str, Any]:
         """All items."""
         return {"metadata": self._changes.metadata(request.context, server_id)}
 
-    @expose.expose(body=schemas.ALL, media_types=types.MEDIA_TYPES)
+    @expose.expose(body=schemas.ALL, media_types=types.MEDIA_TYPES, answer=answers.METADATA)
     def create(self, request: expose.ApiRequest, server_id: str) -> dict[str, Any]:
         """These items too; those that are there already get the new value."""
         asked = request.body["metadata"]
         return {"metadata": self._changes.change_metadata(request.context, server_id, lambda known: known | asked)}
 
-    @expose.expose(body=schemas.ALL, media_types=types.MEDIA_TYPES)
+    @expose.expose(body=schemas.ALL, media_types=types.MEDIA_TYPES, answer=answers.METADATA)
     def update_all(self, request: expose.ApiRequest, server_id: str) -> dict[str, Any]:
         """These items and no others."""
         asked = request.body["metadata"]
         return {"metadata": self._changes.change_metadata(request.context, server_id, lambda known: asked)}
 
-    @expose.expose()
+    @expose.expose(answer=answers.META)
     def show(self, request: expose.ApiRequest, server_id: str, key: str) -> dict[str, Any]:
         """One item."""
         known = self._changes.metadata(request.context, server_id)
         return {"meta": {key: _item(known, key)}}
 
-    @expose.expose(body=schemas.ITEM, media_types=types.MEDIA_TYPES)
+    @expose.expose(body=schemas.ITEM, media_types=types.MEDIA_TYPES, answer=answers.META)
     def update(self, request: expose.ApiRequest, server_id: str, key: str) -> dict[str, Any]:
         """One item with a new value, or a new one."""
         asked = request.body["meta"]

@@ -7,8 +7,8 @@ from typing import Any
 
 from lite_common import errors
 from lite_common.wsgi import expose
+from nova_lite.api.schemas import answers, types
 from nova_lite.api.schemas import server_metadata as schemas
-from nova_lite.api.schemas import types
 from nova_lite.compute import server_changes
 
 SINCE = "2.26"
@@ -20,12 +20,12 @@ class ServerTagsController:
     def __init__(self, changes: server_changes.ServerChanges) -> None:
         self._changes = changes
 
-    @expose.expose(since=SINCE)
+    @expose.expose(since=SINCE, answer=answers.TAGS)
     def index(self, request: expose.ApiRequest, server_id: str) -> dict[str, Any]:
         """All tags, in order."""
         return {"tags": self._changes.tags(request.context, server_id)}
 
-    @expose.expose(since=SINCE, body=schemas.TAGS, media_types=types.MEDIA_TYPES)
+    @expose.expose(since=SINCE, body=schemas.TAGS, media_types=types.MEDIA_TYPES, answer=answers.TAGS)
     def update_all(self, request: expose.ApiRequest, server_id: str) -> dict[str, Any]:
         """These tags and no others."""
         self._changes.replace_tags(request.context, server_id, request.body["tags"])

@@ -83,7 +83,7 @@ class ServersController:
         """Begin to delete the server."""
         self._compute.delete_server(request.context, server_id)
 
-    @expose.expose()
+    @expose.expose(answer=answers.NO_ADDRESSES)
     def addresses(self, request: expose.ApiRequest, server_id: str) -> dict[str, Any]:
         """The server's addresses by network: none, as servers here are in no network."""
         self._compute.get_server(request.context, server_id)

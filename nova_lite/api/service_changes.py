@@ -11,8 +11,8 @@ from typing import Any
 from lite_common import db, errors
 from lite_common.wsgi import expose
 from nova_lite.api import views
+from nova_lite.api.schemas import answers, types
 from nova_lite.api.schemas import services as schemas
-from nova_lite.api.schemas import types
 from nova_lite.db import services
 from nova_lite.db.services import ServiceRecord
 
@@ -26,7 +26,7 @@ class ServiceChangesController:
         self._database = database
         self._down_time = down_time
 
-    @expose.expose(body=schemas.UPDATE, media_types=types.MEDIA_TYPES)
+    @expose.expose(body=schemas.UPDATE, media_types=types.MEDIA_TYPES, answer=answers.SERVICE)
     def update(self, request: expose.ApiRequest, named: str) -> dict[str, Any]:
         """The daemon as changed. Before 2.53 `named` is what to do, since then the daemon."""
         if not request.at_least(BY_UUID):

@@ -1,35 +1,26 @@
 """What answers look like. Told to clients in the API's document and checked by tests; nothing is checked at run time.
 
-Members may come with later microversions that are not told here, so every object is open. Source: Block Storage API
-reference.
+Source: Block Storage API reference.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from lite_common.wsgi.shapes import (
+    ANY,
+    FLAG,
+    LINKS,
+    MAYBE,
+    NUMBER,
+    NUMBERS,
+    PAIRS,
+    TEXT,
+    UUID,
+    Schema,
+    listed,
+    page,
+    record,
+)
 
-Schema = dict[str, Any]
-
-TEXT: Schema = {"type": "string"}
-MAYBE: Schema = {"type": ["string", "null"]}
-NUMBER: Schema = {"type": "integer"}
-FLAG: Schema = {"type": "boolean"}
-UUID: Schema = {"type": "string", "format": "uuid"}
-PAIRS: Schema = {"type": "object", "additionalProperties": TEXT}
-ANY: Schema = {"type": "object"}
-
-
-def record(properties: Schema, **optional: Schema) -> Schema:
-    """An object that always has these members, and may have the optional ones."""
-    return {"type": "object", "properties": properties | optional, "required": list(properties)}
-
-
-def listed(item: Schema) -> Schema:
-    """A list of these."""
-    return {"type": "array", "items": item}
-
-
-LINKS = listed(record({"rel": TEXT, "href": TEXT}))
 _ATTACHED = record(
     {
         "id": UUID,
@@ -75,15 +66,13 @@ _FOR_ADMINS: Schema = {
 _TENANT: Schema = {"os-vol-tenant-attr:tenant_id": MAYBE}
 
 
-def _page(key: str, item: Schema) -> Schema:
-    return record({key: listed(item)}, **{f"{key}_links": LINKS, "count": NUMBER})
-
-
 # Create and update tell less than show.
 VOLUME_MADE = {first: record({"volume": record(found)}) for first, found in _VOLUMES.items()}
 VOLUME = {first: record({"volume": record(found | _TENANT, **_FOR_ADMINS)}) for first, found in _VOLUMES.items()}
-VOLUMES_DETAIL = {first: _page("volumes", record(found | _TENANT, **_FOR_ADMINS)) for first, found in _VOLUMES.items()}
-VOLUMES = _page("volumes", record(_SUMMARY))
+VOLUMES_DETAIL = {
+    first: page("volumes", record(found | _TENANT, **_FOR_ADMINS), count=NUMBER) for first, found in _VOLUMES.items()
+}
+VOLUMES = page("volumes", record(_SUMMARY), count=NUMBER)
 SUMMARY = record({"volume-summary": record({"total_count": NUMBER, "total_size": NUMBER}, metadata=ANY)})
 METADATA = record({"metadata": PAIRS})
 META = record({"meta": PAIRS})
@@ -96,8 +85,8 @@ _ATTACHMENT_DETAIL: Schema = _ATTACHMENT | {
     "connection_info": ANY,
 }
 ATTACHMENT = record({"attachment": record(_ATTACHMENT_DETAIL)})
-ATTACHMENTS = _page("attachments", record(_ATTACHMENT))
-ATTACHMENTS_DETAIL = _page("attachments", record(_ATTACHMENT_DETAIL))
+ATTACHMENTS = page("attachments", record(_ATTACHMENT))
+ATTACHMENTS_DETAIL = page("attachments", record(_ATTACHMENT_DETAIL))
 
 _TYPE = record(
     {
@@ -111,7 +100,7 @@ _TYPE = record(
     qos_specs_id=MAYBE,
 )
 TYPE = record({"volume_type": _TYPE})
-TYPES = record({"volume_types": listed(_TYPE)})
+TYPES = record({"volume_types": listed(_TYPE)}, volume_type_links=LINKS)
 SPECS = record({"extra_specs": PAIRS})
 SPEC = PAIRS
 
@@ -133,10 +122,60 @@ SERVICE = record(
 )
 ZONES = record({"availabilityZoneInfo": listed(record({"zoneName": TEXT, "zoneState": record({"available": FLAG})}))})
 POOLS = record({"pools": listed(record({"name": TEXT}, capabilities=ANY))})
-LIMITS = record(
-    {"limits": record({"rate": listed(ANY), "absolute": {"type": "object", "additionalProperties": NUMBER}})}
-)
+LIMITS = record({"limits": record({"rate": listed(ANY), "absolute": NUMBERS})})
 QUOTA_SET = record({"quota_set": record({}, id=TEXT)})
 VERSIONS = record(
     {"versions": listed(record({"id": TEXT, "status": TEXT, "version": TEXT, "min_version": TEXT, "links": LINKS}))}
 )
+QUOTA_CLASS = record({"quota_class_set": {"type": "object", "additionalProperties": {"type": ["integer", "string"]}}})
+
+_SNAPSHOT: Schema = {
+    "id": UUID,
+    "name": MAYBE,
+    "description": MAYBE,
+    "volume_id": UUID,
+    "status": TEXT,
+    "size": NUMBER,
+    "metadata": PAIRS,
+    "created_at": MAYBE,
+    "updated_at": MAYBE,
+}
+_SNAPSHOT_14 = _SNAPSHOT | {"group_snapshot_id": MAYBE}
+_SNAPSHOT_41 = _SNAPSHOT_14 | {"user_id": MAYBE}
+_SNAPSHOT_65 = _SNAPSHOT_41 | {"consumes_quota": FLAG}
+_SNAPSHOTS = {"3.0": _SNAPSHOT, "3.14": _SNAPSHOT_14, "3.41": _SNAPSHOT_41, "3.65": _SNAPSHOT_65}
+_PROGRESS: Schema = {
+    "os-extended-snapshot-attributes:project_id": TEXT,
+    "os-extended-snapshot-attributes:progress": MAYBE,
+}
+# Create, update and the short list tell less than show.
+SNAPSHOT_MADE = {first: record({"snapshot": record(found)}) for first, found in _SNAPSHOTS.items()}
+SNAPSHOT = {first: record({"snapshot": record(found | _PROGRESS)}) for first, found in _SNAPSHOTS.items()}
+SNAPSHOTS = {first: page("snapshots", record(found), count=NUMBER) for first, found in _SNAPSHOTS.items()}
+SNAPSHOTS_DETAIL = {
+    first: page("snapshots", record(found | _PROGRESS), count=NUMBER) for first, found in _SNAPSHOTS.items()
+}
+
+_MESSAGE = record(
+    {
+        "id": UUID,
+        "event_id": TEXT,
+        "user_message": TEXT,
+        "message_level": TEXT,
+        "created_at": MAYBE,
+        "guaranteed_until": MAYBE,
+        "request_id": MAYBE,
+        "links": LINKS,
+    },
+    resource_type=TEXT,
+    resource_uuid=UUID,
+)
+MESSAGE = record({"message": _MESSAGE})
+MESSAGES = page("messages", _MESSAGE)
+
+TYPE_ACCESS = record({"volume_type_access": listed(record({"volume_type_id": UUID, "project_id": TEXT}))})
+_DEFAULT = record({"project_id": TEXT, "volume_type_id": UUID})
+DEFAULT_TYPE = record({"default_type": _DEFAULT})
+DEFAULT_TYPES = record({"default_types": listed(_DEFAULT)})
+NO_ENCRYPTION: Schema = {"type": "object", "maxProperties": 0}
+RESOURCE_FILTERS = record({"resource_filters": listed(record({"resource": TEXT, "filters": listed(TEXT)}))})

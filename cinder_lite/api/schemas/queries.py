@@ -50,8 +50,8 @@ _VOLUME: Schema = {
 VOLUMES = _query(PAGE, _VOLUME, with_count=_values("From 3.45 on: true tells how many there are in all."))
 SUMMARY = _query({"all_tenants": PAGE["all_tenants"]}, _VOLUME)
 DELETE = _query(
-    cascade=_values("True or false; there is nothing below a volume that would go with it."),
-    force=_values("True or false; from 3.23 on true is 501 here."),
+    cascade=_values("True deletes the volume's snapshots, too."),
+    force=_values("For admins, from 3.23 on: true deletes the volume in any state."),
 )
 ATTACHMENTS = _query(
     PAGE,
@@ -65,7 +65,41 @@ SERVICES = _query(
     host=_values("Those on this host."), binary=_values("Those of this kind."), service=_values("As `binary`.")
 )
 POOLS = _query(
-    detail=_values("True tells what each pool has."), name=_values("The pool of this name.")
-)  # fmt: skip
+    detail=_values("True tells what each pool has."),
+    name=_values("From 3.28 on: the pool of this name."),
+    volume_type=_values("From 3.35 on: those that volumes of this type may be in."),
+)
 LIMITS = _query(project_id=_values("For admins, from 3.39 on: the limits of this project."))
 QUOTA_SET = _query(usage=_values("True tells what is used and reserved, too."))
+_MESSAGE: Schema = {
+    "resource_uuid": _values("Those about this thing."),
+    "resource_type": _values("Those about things of this kind."),
+    "event_id": _values("Those of this event."),
+    "request_id": _values("Those of this request."),
+    "message_level": _values("Those of this level."),
+}
+SNAPSHOTS = _query(
+    PAGE,
+    name=_values("Exactly this name."),
+    status=_values("Exactly this status."),
+    volume_id=_values("Those of this volume."),
+    metadata=_VOLUME["metadata"] | {"description": "Pairs that the snapshot has, as `{'key': 'value'}`."},
+    availability_zone=_values("Those of volumes in this zone."),
+    created_at=_VOLUME["created_at"],
+    updated_at=_VOLUME["updated_at"],
+    consumes_quota=_values("True or false."),
+    project_id=_values("For admins: those of this project."),
+    user_id=_values("For admins: those of this user."),
+    with_count=_values("From 3.45 on: true tells how many there are in all."),
+)
+MESSAGES = {
+    "3.0": _query({"all_tenants": PAGE["all_tenants"]}),
+    "3.5": _query(PAGE, _MESSAGE),
+}
+TYPES = _query(
+    PAGE,
+    name=_values("The type of this name."),
+    is_public=_values("For admins: true, false, or none for both."),
+    extra_specs=_values("From 3.52 on: specs that the type has, as `{'key': 'value'}`."),
+)
+RESOURCE_FILTERS = _query(resource=_values("Those of this list."))

@@ -1,39 +1,26 @@
 """What answers look like. Told to clients in the API's document and checked by tests; nothing is checked at run time.
 
-Members may come with later microversions that are not told here, so every object is open. Source: Nova API reference;
-for images, Image service API v2 reference.
+Source: Nova API reference; for images, Image service API v2 reference.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from lite_common.wsgi.shapes import (
+    ANY,
+    FLAG,
+    LINKS,
+    MAYBE,
+    NUMBER,
+    NUMBERS,
+    PAIRS,
+    TEXT,
+    UUID,
+    Schema,
+    listed,
+    page,
+    record,
+)
 
-Schema = dict[str, Any]
-
-TEXT: Schema = {"type": "string"}
-MAYBE: Schema = {"type": ["string", "null"]}
-NUMBER: Schema = {"type": "integer"}
-FLAG: Schema = {"type": "boolean"}
-UUID: Schema = {"type": "string", "format": "uuid"}
-PAIRS: Schema = {"type": "object", "additionalProperties": TEXT}
-ANY: Schema = {"type": "object"}
-
-
-def record(properties: Schema, **optional: Schema) -> Schema:
-    """An object that always has these members, and may have the optional ones."""
-    return {"type": "object", "properties": properties | optional, "required": list(properties)}
-
-
-def listed(item: Schema) -> Schema:
-    """A list of these."""
-    return {"type": "array", "items": item}
-
-
-def _page(key: str, item: Schema) -> Schema:
-    return record({key: listed(item)}, **{f"{key}_links": LINKS})
-
-
-LINKS = listed(record({"rel": TEXT, "href": TEXT}))
 _SUMMARY: Schema = {"id": TEXT, "name": TEXT, "links": LINKS}
 
 _SERVER: Schema = _SUMMARY | {
@@ -88,8 +75,8 @@ _SOMETIMES: Schema = {
     "OS-EXT-SRV-ATTR:hypervisor_hostname": MAYBE,
 }
 SERVER = {first: record({"server": record(found, **_SOMETIMES)}) for first, found in _SERVERS.items()}
-SERVERS_DETAIL = {first: _page("servers", record(found, **_SOMETIMES)) for first, found in _SERVERS.items()}
-SERVERS = _page("servers", record(_SUMMARY | {"id": UUID}))
+SERVERS_DETAIL = {first: page("servers", record(found, **_SOMETIMES)) for first, found in _SERVERS.items()}
+SERVERS = page("servers", record(_SUMMARY | {"id": UUID}))
 SERVER_MADE = record({"server": record({"id": UUID, "links": LINKS}, **{"OS-DCF:diskConfig": TEXT, "adminPass": TEXT})})
 
 # `id` is the volume's; from 2.89 on the attachment has ids of its own.
@@ -127,8 +114,8 @@ _FLAVORS = {
     "2.61": _FLAVOR | {"description": MAYBE, "extra_specs": PAIRS},
 }
 FLAVOR = {first: record({"flavor": record(found)}) for first, found in _FLAVORS.items()}
-FLAVORS_DETAIL = {first: _page("flavors", record(found)) for first, found in _FLAVORS.items()}
-FLAVORS = _page("flavors", record(_SUMMARY))
+FLAVORS_DETAIL = {first: page("flavors", record(found)) for first, found in _FLAVORS.items()}
+FLAVORS = page("flavors", record(_SUMMARY))
 SPECS = record({"extra_specs": PAIRS})
 SPEC = PAIRS
 
@@ -161,3 +148,82 @@ IMAGES = record({"images": listed(record(_IMAGE)), "first": TEXT}, next=TEXT)
 _VERSION: Schema = {"id": TEXT, "status": TEXT, "links": LINKS}
 VERSION = record({"version": record(_VERSION)})
 VERSIONS = record({"versions": listed(record(_VERSION))})
+
+METADATA = record({"metadata": PAIRS})
+META = record({"meta": PAIRS})
+TAGS = record({"tags": listed(TEXT)})
+NO_ADDRESSES = record({"addresses": ANY})
+
+_ACTION: Schema = {
+    "action": MAYBE,
+    "instance_uuid": UUID,
+    "request_id": MAYBE,
+    "user_id": MAYBE,
+    "project_id": MAYBE,
+    "start_time": MAYBE,
+    "message": MAYBE,
+}
+_ACTIONS = {"2.1": _ACTION, "2.58": _ACTION | {"updated_at": MAYBE}}
+_EVENT: Schema = {"event": TEXT, "start_time": MAYBE, "finish_time": MAYBE, "result": MAYBE}
+_EVENTS = {"2.1": _EVENT, "2.62": _EVENT | {"hostId": TEXT}}
+_INSIDE: Schema = {"traceback": MAYBE, "host": MAYBE, "details": MAYBE}
+
+
+def _action(first: str) -> Schema:
+    """An action by itself: events are for everybody from 2.51 on."""
+    events = listed(record(_EVENTS["2.62" if first == "2.62" else "2.1"], **_INSIDE))
+    members = _ACTIONS["2.58" if first in ("2.58", "2.62") else "2.1"]
+    always = members if first == "2.1" else members | {"events": events}
+    return record({"instanceAction": record(always, events=events)})
+
+
+INSTANCE_ACTION = {first: _action(first) for first in ("2.1", "2.51", "2.58", "2.62")}
+INSTANCE_ACTIONS = {
+    first: record({"instanceActions": listed(record(found))}, links=LINKS) for first, found in _ACTIONS.items()
+}
+
+_NODE: Schema = {
+    "id": {"type": ["integer", "string"]},
+    "hypervisor_hostname": TEXT,
+    "state": {"enum": ["up", "down"]},
+    "status": {"enum": ["enabled", "disabled"]},
+}
+_NODE_DETAIL: Schema = _NODE | {
+    "hypervisor_type": TEXT,
+    "hypervisor_version": NUMBER,
+    "host_ip": MAYBE,
+    "service": record({"id": {"type": ["integer", "string"]}, "host": TEXT, "disabled_reason": MAYBE}),
+}
+_WITH_SERVERS: Schema = {"servers": listed(record({"name": TEXT, "uuid": UUID}))}
+_CAPACITY: Schema = {
+    "vcpus": NUMBER,
+    "memory_mb": NUMBER,
+    "local_gb": NUMBER,
+    "vcpus_used": NUMBER,
+    "memory_mb_used": NUMBER,
+    "local_gb_used": NUMBER,
+    "free_ram_mb": NUMBER,
+    "free_disk_gb": NUMBER,
+    "disk_available_least": NUMBER,
+    "current_workload": NUMBER,
+    "running_vms": NUMBER,
+}
+# What a host has is told by the placement service from 2.88 on, how long it has been up by the host itself.
+_NODES = {
+    "2.1": _NODE_DETAIL | _CAPACITY | {"cpu_info": {"type": ["object", "string"]}},
+    "2.88": _NODE_DETAIL | {"uptime": MAYBE},
+}
+HYPERVISOR = {first: record({"hypervisor": record(found, **_WITH_SERVERS)}) for first, found in _NODES.items()}
+HYPERVISORS = page("hypervisors", record(_NODE, **_WITH_SERVERS))
+HYPERVISORS_DETAIL = {first: page("hypervisors", record(found, **_WITH_SERVERS)) for first, found in _NODES.items()}
+HYPERVISOR_STATISTICS = record({"hypervisor_statistics": record(_CAPACITY | {"count": NUMBER})})
+
+LIMITS = record({"limits": record({"rate": listed(ANY), "absolute": NUMBERS})})
+QUOTA_SET = record({"quota_set": record({"id": TEXT})})
+
+# Before 2.53 a change tells what it was asked for, then the daemon.
+SERVICE = {
+    "2.1": record({"service": record({"host": TEXT, "binary": TEXT})}),
+    "2.53": record({"service": record(_SERVICE | {"forced_down": FLAG})}),
+}
+EVENTS = record({"events": listed(record({"name": TEXT, "server_uuid": UUID, "status": TEXT, "code": NUMBER}))})

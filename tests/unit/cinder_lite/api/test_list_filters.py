@@ -78,7 +78,7 @@ def test_attachments(world: World) -> None:
 
 def test_the_filters_are_told(world: World) -> None:
     told = world.ask("GET", "/resource_filters", token=USER).json["resource_filters"]
-    assert [one["resource"] for one in told] == ["volume", "attachment", "message", "pool", "volume_type"]
+    assert [one["resource"] for one in told] == ["volume", "snapshot", "attachment", "message", "pool", "volume_type"]
     [volume] = world.ask("GET", "/resource_filters?resource=volume", version="3.33").json["resource_filters"]
     assert set(volume["filters"]) == listing.VOLUME_FILTERS
     assert world.ask("GET", "/resource_filters?resource=nope").json == {"resource_filters": []}
