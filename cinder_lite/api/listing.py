@@ -9,6 +9,7 @@ from typing import Any
 
 from cinder_lite import errors
 from cinder_lite.db import paging, snapshot_lists, type_lists, volume_lists
+from lite_common import times
 from lite_common.wsgi import expose
 
 TRUE = frozenset({"true", "1", "yes", "on", "y", "t"})
@@ -105,7 +106,7 @@ def _filters(request: expose.ApiRequest, for_all: frozenset[str], for_admins: fr
         _refuse_unknown(asked, allowed)
         _refuse_unknown(like, allowed - NOT_LIKE)
     known = {name: value for name, value in asked.items() if name in allowed}
-    times = [moment for name in TIMES & set(known) for moment in _times(request, name, known.pop(name))]
+    spans = [moment for name in TIMES & set(known) for moment in _times(request, name, known.pop(name))]
     project = None if everyone(request) else str(ctx.project_id)
     if ctx.is_admin and ("project_id" in known or "tenant_id" in known):
         project = known.pop("project_id", None) or known.pop("tenant_id", None)
@@ -115,7 +116,7 @@ def _filters(request: expose.ApiRequest, for_all: frozenset[str], for_admins: fr
         "equal": {COLUMNS.get(name, name): _value(name, value) for name, value in known.items()},
         "like": {COLUMNS.get(name, name): value for name, value in like.items() if name in allowed},
         "metadata": pairs,
-        "times": times,
+        "times": spans,
     }
 
 
@@ -224,13 +225,9 @@ def _times(request: expose.ApiRequest, name: str, text: str) -> list[tuple[str, 
         if comparison != "eq" and not request.at_least("3.60"):
             raise errors.InvalidInput(reason=f"Comparing {name} needs microversion 3.60.")
         try:
-            read = datetime.datetime.fromisoformat(moment)
-            if read.tzinfo is not None:
-                read = read.astimezone(datetime.UTC).replace(tzinfo=None)
-        # In UTC the first and the last hours that can be written are before and after all times.
-        except (ValueError, OverflowError) as err:
+            found.append((name, comparison, times.read(moment)))
+        except ValueError as err:
             raise errors.InvalidInput(reason=f"'{moment}' in {name} is not a time.") from err
-        found.append((name, comparison, read))
     return found
 
 

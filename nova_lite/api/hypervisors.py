@@ -5,7 +5,6 @@ Source: Nova API reference, "Hypervisors"; microversions 2.28, 2.33, 2.53, 2.75,
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,11 +104,8 @@ class HypervisorsController:
         return found
 
     def _find(self, request: expose.ApiRequest, node_id: str) -> Node:
-        if request.at_least(BY_UUID):
-            try:
-                uuid.UUID(node_id)
-            except ValueError as err:
-                raise errors.Invalid(f"Invalid uuid {node_id}") from err
+        if request.at_least(BY_UUID) and not expose.is_uuid(node_id):
+            raise errors.Invalid(f"Invalid uuid {node_id}")
         for node in compute_nodes.list_all(self._database):
             if str(_id(request, node)) == node_id:
                 return node

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lite_common import errors
+from lite_common import errors, times
 from lite_common.wsgi import expose
 from nova_lite import policies, states
 from nova_lite.api.schemas import servers as schemas
@@ -104,10 +104,8 @@ def moment(text: str | None, name: str) -> datetime.datetime | None:
     if text is None:
         return None
     try:
-        read = datetime.datetime.fromisoformat(text)
-        # In UTC the first and the last hours that can be written are before and after all times.
-        return read if read.tzinfo is None else read.astimezone(datetime.UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError) as err:
+        return times.read(text)
+    except ValueError as err:
         raise errors.Invalid(
             f"Invalid input for query parameters {name}. Value: {text}. '{text}' is not a 'date-time'"
         ) from err

@@ -68,7 +68,7 @@ class ServersController:
         shown = views.server_created(request, made[0])
         return expose.Reply({"server": shown}, headers={"Location": shown["links"][0]["href"]})
 
-    @expose.expose(body=schemas.UPDATE, media_types=types.MEDIA_TYPES, answer=answers.SERVER)
+    @expose.expose(body=schemas.UPDATE, media_types=types.MEDIA_TYPES, answer=answers.SERVER_CHANGED)
     def update(self, request: expose.ApiRequest, server_id: str) -> dict[str, Any]:
         """The server with a new name, description, address or host name."""
         server = self._changes.update(request.context, server_id, server_requests.changes(request.body["server"]))

@@ -5,7 +5,6 @@ Source: Nova API reference, "Compute services"; microversions 2.11, 2.53.
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from lite_common import db, errors
@@ -71,7 +70,7 @@ class ServiceChangesController:
 
     def _find(self, request: expose.ApiRequest, named: str) -> ServiceRecord:
         by_uuid = request.at_least(BY_UUID)
-        if by_uuid and not _is_uuid(named):
+        if by_uuid and not expose.is_uuid(named):
             raise errors.Invalid(f"Invalid uuid {named}")
         for service in services.list_all(self._database):
             if named == (service.uuid if by_uuid else str(service.id)):
@@ -97,11 +96,3 @@ def _required(asked: dict[str, Any], name: str) -> Any:
     if name not in asked:
         raise errors.Invalid(f"Missing {name} field")
     return asked[name]
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True

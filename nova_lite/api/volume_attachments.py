@@ -92,11 +92,11 @@ class VolumeAttachmentsController:
 
         Before 2.85 every request was for the latter; since then the first comes first.
         """
-        self._volumes.get_server(request.context, server_id)
         asked = request.body["volumeAttachment"]
         swap = not request.at_least("2.85") or asked["volumeId"] != volume_id
         if swap:
             request.require(policies.SWAP)
+        self._volumes.get_server(request.context, server_id)
         if request.at_least("2.85"):
             self._update(request, server_id, volume_id, asked)
         if swap:

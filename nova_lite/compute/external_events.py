@@ -6,6 +6,7 @@ import logging
 
 from lite_common import context, db, errors
 from nova_lite import errors as nova_errors
+from nova_lite.compute import action_records
 from nova_lite.compute.rpcapi import ComputeRpc
 from nova_lite.db import servers
 
@@ -39,7 +40,8 @@ class ExternalEventApi:
         if server.host is None:
             return NO_HOST
         try:
-            self._rpc.external_instance_event(ctx, server.host, server_id, name, tag)
+            with action_records.begun(self._database, ctx, server_id, "extend_volume"):
+                self._rpc.external_instance_event(ctx, server.host, server_id, name, tag)
         except errors.Unavailable as err:
             LOG.error("event %s of server %s is lost: %s", name, server_id, err.message)
             return BUS_DOWN

@@ -37,9 +37,11 @@ _SERVER: Schema = _SUMMARY | {
     "flavor": ANY,
     "image": {"type": ["object", "string"]},
     "metadata": PAIRS,
+    "OS-DCF:diskConfig": TEXT,
+}
+_EXTENDED: Schema = {
     "key_name": MAYBE,
     "config_drive": TEXT,
-    "OS-DCF:diskConfig": TEXT,
     "OS-EXT-AZ:availability_zone": TEXT,
     "OS-EXT-STS:vm_state": TEXT,
     "OS-EXT-STS:task_state": MAYBE,
@@ -51,21 +53,31 @@ _ATTACHED: Schema = {"os-extended-volumes:volumes_attached": listed(record({"id"
 _ATTACHED_3: Schema = {
     "os-extended-volumes:volumes_attached": listed(record({"id": UUID, "delete_on_termination": FLAG}))
 }
-_SERVER_1 = _SERVER | _ATTACHED
-_SERVER_3 = _SERVER | _ATTACHED_3
-_SERVER_9 = _SERVER_3 | {"locked": FLAG}
-_SERVER_19 = _SERVER_9 | {"description": MAYBE}
-_SERVER_26 = _SERVER_19 | {"tags": listed(TEXT)}
-_SERVER_73 = _SERVER_26 | {"locked_reason": MAYBE}
-_SERVER_90 = _SERVER_73 | {"OS-EXT-SRV-ATTR:hostname": TEXT}
+# What came with later microversions.
+_9: Schema = {"locked": FLAG}
+_19 = _9 | {"description": MAYBE}
+_26 = _19 | {"tags": listed(TEXT)}
+_73 = _26 | {"locked_reason": MAYBE}
+_90 = _73 | {"OS-EXT-SRV-ATTR:hostname": TEXT}
+_WHOLE = _SERVER | _EXTENDED | _ATTACHED_3
 _SERVERS = {
-    "2.1": _SERVER_1,
-    "2.3": _SERVER_3,
-    "2.9": _SERVER_9,
-    "2.19": _SERVER_19,
-    "2.26": _SERVER_26,
-    "2.73": _SERVER_73,
-    "2.90": _SERVER_90,
+    "2.1": _SERVER | _EXTENDED | _ATTACHED,
+    "2.3": _WHOLE,
+    "2.9": _WHOLE | _9,
+    "2.19": _WHOLE | _19,
+    "2.26": _WHOLE | _26,
+    "2.73": _WHOLE | _73,
+    "2.90": _WHOLE | _90,
+}
+# A change was answered without what extensions had added until 2.75.
+_CHANGED = {
+    "2.1": _SERVER,
+    "2.9": _SERVER | _9,
+    "2.19": _SERVER | _19,
+    "2.26": _SERVER | _26,
+    "2.73": _SERVER | _73,
+    "2.75": _WHOLE | _73,
+    "2.90": _WHOLE | _90,
 }
 _SOMETIMES: Schema = {
     "progress": NUMBER,
@@ -77,7 +89,14 @@ _SOMETIMES: Schema = {
 SERVER = {first: record({"server": record(found, **_SOMETIMES)}) for first, found in _SERVERS.items()}
 SERVERS_DETAIL = {first: page("servers", record(found, **_SOMETIMES)) for first, found in _SERVERS.items()}
 SERVERS = page("servers", record(_SUMMARY | {"id": UUID}))
-SERVER_MADE = record({"server": record({"id": UUID, "links": LINKS}, **{"OS-DCF:diskConfig": TEXT, "adminPass": TEXT})})
+SERVER_CHANGED = {first: record({"server": record(found, **_SOMETIMES)}) for first, found in _CHANGED.items()}
+# Who asks for the id of the reservation gets that, for one server or several.
+SERVER_MADE: Schema = {
+    "anyOf": [
+        record({"server": record({"id": UUID, "links": LINKS}, **{"OS-DCF:diskConfig": TEXT})}),
+        record({"reservation_id": TEXT}),
+    ]
+}
 
 # `id` is the volume's; from 2.89 on the attachment has ids of its own.
 _ATTACHMENT: Schema = {"serverId": UUID, "volumeId": UUID}

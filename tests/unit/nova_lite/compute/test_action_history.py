@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lite_common import context, errors
-from nova_lite.compute import history, recovery
+from nova_lite.compute import external_events, history, recovery
 from nova_lite.db import actions
 from nova_lite.virt import errors as virt_errors
 from tests.unit.nova_lite.compute.conftest import BUS_DOWN, Cloud
@@ -50,6 +50,23 @@ def test_the_life_of_a_server(cloud: Cloud) -> None:
         ("pause", None, [("compute_pause_instance", "Success")]),
         ("unpause", None, [("compute_unpause_instance", "Success")]),
         ("delete", None, [("compute_terminate_instance", "Success")]),
+    ]
+
+
+def test_a_volume_that_grows_is_an_action_of_its_server(cloud: Cloud) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(new_request(cloud), server, volume)
+    api = external_events.ExternalEventApi(cloud.database, cloud.rpc)  # type: ignore[arg-type]  # the test's bus
+    cloud.connector.sizes[volume] = 2**31
+    api.dispatch(new_request(cloud), "volume-extended", server, volume)
+    cloud.virt.faults["extend_volume"] = [errors.BackendError("the guest cannot grow its disk")]
+    api.dispatch(new_request(cloud), "volume-extended", server, volume)
+    cloud.rpc.casts_fail = BUS_DOWN
+    api.dispatch(new_request(cloud), "volume-extended", server, volume)
+    assert told(cloud, server)[2:] == [
+        ("extend_volume", None, [("compute_extend_volume", "Success")]),
+        ("extend_volume", "Error", [("compute_extend_volume", "Error")]),
+        ("extend_volume", "Error", []),
     ]
 
 
