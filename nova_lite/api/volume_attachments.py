@@ -92,11 +92,12 @@ class VolumeAttachmentsController:
 
         Before 2.85 every request was for the latter; since then the first comes first.
         """
+        # First, as Nova: whether there is such a server is heard before who may swap its volumes.
+        self._volumes.get_server(request.context, server_id)
         asked = request.body["volumeAttachment"]
         swap = not request.at_least("2.85") or asked["volumeId"] != volume_id
         if swap:
             request.require(policies.SWAP)
-        self._volumes.get_server(request.context, server_id)
         if request.at_least("2.85"):
             self._update(request, server_id, volume_id, asked)
         if swap:
