@@ -24,7 +24,7 @@ Path = tuple[str | int, ...]
 Body = dict[str, Any]
 
 # Of which some keep any pattern or format there is.
-TEXTS = ("a", "aa", "1", NOBODY, "/dev/vdb", "2026-01-01T00:00:00", "127.0.0.1", "AUTO", "")
+TEXTS = ("a", "aa", "1", NOBODY, "/dev/vdb", "2026-01-01T00:00:00", "127.0.0.1", "AUTO", "80%", "")
 # What is put in the place of every member.
 NUMBERS = (0, -1, 1, 1.5, 2**31, 2**63, -(2**63), 1e300)
 WORDS = ("", " ", "x", "\0", "\x7f", "ä", "💾" * 300, "\u202e", "../x", "%s", "{0}", "'; --", "True", NOBODY.upper())

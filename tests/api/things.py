@@ -30,11 +30,11 @@ KNOWN: dict[str, list[Any]] = {
 
 
 class Things:
-    """A server, volumes in two states and what else can be named; what is gone is made again."""
+    """A server, volumes in two states, a snapshot and what else can be named; what is gone is made again."""
 
     def __init__(self, stack: stacks.FunctionalStack) -> None:
         self._world = World(stack, TOKEN)
-        self._server = self._free = self._held = NOBODY
+        self._server = self._free = self._held = self._snapshot = NOBODY
         self.ids: list[str] = [NOBODY]
         self.paths: dict[str, list[str]] = {}
 
@@ -48,15 +48,18 @@ class Things:
             self._held = world.attached(self._server, world.volume())
         if world.volume_status(self._free) != "available":
             self._free = world.volume(metadata={"key": "value"})
+        if world.snapshot_status(self._snapshot) != "available":
+            self._snapshot = world.snapshot(self._held)
         kind = world.volumes("GET", "/types").json()["volume_types"][0]["id"]
         attachments = world.volumes("GET", f"/attachments?volume_id={self._held}").json()["attachments"]
-        self.ids[:] = [self._server, self._free, self._held, kind, TINY, attachments[0]["id"], NOBODY]
+        self.ids[:] = [self._server, self._free, self._held, self._snapshot, kind, TINY, attachments[0]["id"], NOBODY]
         volumes = [self._held, self._free]
         self.paths = {
             "server": [self._server],
             "server_id": [self._server],
             "volume": volumes,
             "volume_id": volumes,
+            "snapshot_id": [self._snapshot],
             "attachment_id": [attachments[0]["id"]],
             "type_id": [kind, "default"],
             "flavor": [FLAVOR],

@@ -44,6 +44,9 @@ VOLUME_QUERIES = {
     "metadata like something": ("/volumes?metadata~=x", "metadata"),
     "a time like something": ("/volumes?created_at~=2026", "created_at"),
     "a marker that is no text": ("/volumes?marker=%FF%FE", ""),
+    "a time of snapshots before all times": ("/snapshots?created_at=0001-01-01T00:00:00%2B23:00", "created_at"),
+    "specs that cannot be keys": ("/types?extra_specs=" + parse.quote("{[]: 1}"), "extra_specs"),
+    "an offset of messages of thousands of digits": ("/messages?offset=" + "9" * 5000, "offset"),
 }
 COMPUTE_QUERIES = {
     "a limit of another alphabet": ("/servers?limit=%D9%A1", "limit"),
@@ -51,6 +54,10 @@ COMPUTE_QUERIES = {
     "a time before all times": ("/servers?changes-since=0001-01-01T00:00:00%2B23:00", "changes-since"),
     "a time after all times": ("/servers?changes-since=9999-12-31T23:59:59-23:00", "changes-since"),
     "a sort key that is none": ("/servers?sort_key=%00", "sorted by"),
+    "a time of actions after all times": (
+        f"/servers/{NOBODY}/os-instance-actions?changes-since=9999-12-31T23:59:59-23:00",
+        "changes-since",
+    ),
     "an image list of another alphabet": ("/../image/v2/images?limit=%D9%A1", "limit"),
 }
 

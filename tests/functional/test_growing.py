@@ -36,22 +36,6 @@ def size(own: World, volume: str) -> int:
     return int(own.volumes("GET", f"/volumes/{volume}").json()["volume"]["size"])
 
 
-def snapshot(own: World, volume: str) -> str:
-    answer = own.volumes("POST", "/snapshots", {"snapshot": {"volume_id": volume}})
-    assert answer.status_code == 202, answer.text
-    made = str(answer.json()["snapshot"]["id"])
-    await_snapshot(own, made, "available")
-    return made
-
-
-def await_snapshot(own: World, snapshot_id: str, status: str) -> None:
-    def seen() -> str:
-        answer = own.volumes("GET", f"/snapshots/{snapshot_id}")
-        return str(answer.json()["snapshot"]["status"]) if answer.status_code == 200 else "gone"
-
-    stacks.wait_for(lambda: seen() == status, worlds.WAIT, f"snapshot {snapshot_id} is {status}")
-
-
 def test_a_guest_is_shown_the_larger_disk(own: World) -> None:
     server, volume = own.server(), own.volume()
     own.attached(server, volume)
@@ -97,7 +81,7 @@ def test_a_copy_is_where_its_source_is(own: World) -> None:
     server, volume = own.server(), own.volume()
     [home] = [name for name, driver in own.stack.storage.items() if f"volume-{volume}" in driver.volumes]
     own.attached(server, volume)
-    kept = snapshot(own, volume)
+    kept = own.snapshot(volume)
     copies = [own.volume(size=2, snapshot_id=kept) for _ in range(3)]
     copies += [own.volume(size=None, source_volid=volume) for _ in range(3)]
     assert all(f"volume-{one}" in own.stack.storage[home].volumes for one in copies)
@@ -105,19 +89,19 @@ def test_a_copy_is_where_its_source_is(own: World) -> None:
     assert own.detach(server, volume).status_code == 202
     own.await_volume(volume, "available")
     assert own.volumes("DELETE", f"/snapshots/{kept}").status_code == 202
-    await_snapshot(own, kept, "gone")
+    own.await_snapshot(kept, "gone")
     own.remove(servers=[server], volumes=[volume, *copies])
 
 
 def test_a_copy_that_the_backend_fails_at(own: World) -> None:
     volume = own.volume()
-    kept = snapshot(own, volume)
+    kept = own.snapshot(volume)
     [driver] = [one for one in own.stack.storage.values() if f"volume-{volume}" in one.volumes]
     driver.broken = "the disk is on fire"
     try:
         copy = own.volume("error", snapshot_id=kept)
         answer = own.volumes("POST", "/snapshots", {"snapshot": {"volume_id": volume}})
-        await_snapshot(own, answer.json()["snapshot"]["id"], "error")
+        own.await_snapshot(answer.json()["snapshot"]["id"], "error")
     finally:
         driver.broken = ""
     own.remove(volumes=[copy])
@@ -138,7 +122,7 @@ def test_a_volume_keeps_its_snapshots_or_has_none(own: World) -> None:
         codes = (made.status_code, deleted.status_code)
         assert codes in ((202, 400), (400, 202), (404, 202))
         if made.status_code == 202:
-            await_snapshot(own, made.json()["snapshot"]["id"], "available")
+            own.await_snapshot(made.json()["snapshot"]["id"], "available")
             assert own.volumes("DELETE", f"/volumes/{volume}?cascade=true").status_code == 202
         own.await_volume(volume, "gone")
         wins.add(codes)

@@ -79,6 +79,14 @@ class World:
         self.await_volume(volume, status)
         return volume
 
+    def snapshot(self, volume: str) -> str:
+        """A new snapshot of the volume, available."""
+        answer = self.volumes("POST", "/snapshots", {"snapshot": {"volume_id": volume}})
+        assert answer.status_code == 202, answer.text
+        made = str(answer.json()["snapshot"]["id"])
+        self.await_snapshot(made, "available")
+        return made
+
     def act(self, server: str, body: dict[str, Any], status: str) -> None:
         """An action on a server, and its end."""
         assert self.compute("POST", f"/servers/{server}/action", body).status_code == 202
@@ -105,6 +113,11 @@ class World:
         answer = self.volumes("GET", f"/volumes/{volume}")
         return str(answer.json()["volume"]["status"]) if answer.status_code == 200 else "gone"
 
+    def snapshot_status(self, snapshot_id: str) -> str:
+        """Its status; "gone" when there is no such snapshot."""
+        answer = self.volumes("GET", f"/snapshots/{snapshot_id}")
+        return str(answer.json()["snapshot"]["status"]) if answer.status_code == 200 else "gone"
+
     def server_status(self, server: str) -> str:
         """Its status, "ACTIVE/powering-off" while something is being done to it; "gone" without it."""
         answer = self.compute("GET", f"/servers/{server}")
@@ -117,6 +130,12 @@ class World:
     def await_volume(self, volume: str, status: str, seconds: float = WAIT) -> None:
         """Wait until the volume is in that status."""
         stacks.wait_for(lambda: self.volume_status(volume) == status, seconds, f"volume {volume} is {status}")
+
+    def await_snapshot(self, snapshot_id: str, status: str) -> None:
+        """Wait until the snapshot is in that status."""
+        stacks.wait_for(
+            lambda: self.snapshot_status(snapshot_id) == status, WAIT, f"snapshot {snapshot_id} is {status}"
+        )
 
     def await_server(self, server: str, status: str, seconds: float = WAIT) -> None:
         """Wait until the server is in that status and nothing is being done to it."""

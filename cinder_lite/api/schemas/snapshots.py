@@ -24,7 +24,7 @@ UPDATE = common.wrapped(
 )
 _TOLD = {
     "status": {"type": "string", "enum": sorted(frozenset().union(*states.TOLD.values()))},
-    "progress": {"type": "string", "pattern": "^(100|[1-9]?[0-9])%$"},
+    "progress": {"type": "string", "pattern": r"^(100|[1-9]?[0-9])%\Z"},
 }
 ACTION = {
     "type": "object",

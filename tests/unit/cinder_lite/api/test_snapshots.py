@@ -185,6 +185,9 @@ def test_reset_and_force_are_for_admins_and_say_what_is_missing(world: World) ->
         assert world.ask("POST", path, body, token=ANN).status_int == 403
     for body in ({"os-reset_status": {}}, {"os-reset_status": {"status": "in-use"}}, {}, {"a": 1, "b": 2}):
         assert world.ask("POST", path, body).status_int == 400
+    for progress in ("101%", "80", "80%\n"):
+        answer = world.ask("POST", path, {"os-update_snapshot_status": {"status": "creating", "progress": progress}})
+        assert (answer.status_int, "progress" in answer.text) == (400, True)
     nobody = f"/snapshots/{uuid.uuid4()}/action"
     for body in ({"os-reset_status": {"status": "error"}}, {"os-force_delete": None}):
         assert world.ask("POST", nobody, body).status_int == 404

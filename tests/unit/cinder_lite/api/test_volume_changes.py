@@ -85,6 +85,11 @@ def test_the_largest_size_of_a_volume(database: Any) -> None:
     assert world.action(volume_id, "os-extend", {"new_size": 5}).status_int == 202
 
 
+@pytest.mark.parametrize("size", ["0", "9" * 10, "9" * 5000, "5\n", 2**63, -1])
+def test_sizes_that_no_volume_can_grow_to(world: World, size: int | str) -> None:
+    assert world.action(world.volume(), "os-extend", {"new_size": size}).status_int == 400
+
+
 def test_retype_and_its_quota(world: World) -> None:
     volume_id = world.volume(size=3)
     new_type(world)
