@@ -74,6 +74,25 @@ def test_a_member_attaches_and_detaches(alice: world.World) -> None:
     alice.remove(servers=[server], volumes=[volume])
 
 
+def test_cinder_tells_nova_that_a_volume_has_grown_and_no_user_can(alice: world.World) -> None:
+    server, volume = alice.server(), alice.volume()
+    alice.attached(server, volume)
+    event = {"name": "volume-extended", "server_uuid": server, "tag": volume}
+    forged = alice.compute("POST", "/os-server-external-events", {"events": [event]})
+    assert (forged.status_code, "os-server-external-events:create" in forged.text) == (403, True)
+    assert alice.volumes("POST", f"/volumes/{volume}/action", {"os-extend": {"new_size": 2}}).status_code == 202
+    alice.await_volume(volume, "in-use")
+
+    def told() -> list[tuple[str, str]]:
+        actions = alice.compute("GET", f"/servers/{server}/os-instance-actions").json()["instanceActions"]
+        return [(one["action"], one["message"]) for one in actions if one["action"] == "extend_volume"]
+
+    stacks.wait_for(lambda: told() == [("extend_volume", None)], world.WAIT, "nova is told")
+    assert alice.detach(server, volume).status_code == 202
+    alice.await_volume(volume, "available")
+    alice.remove(servers=[server], volumes=[volume])
+
+
 def test_a_token_that_expires_during_an_attach_does_not_stop_it(
     cloud: KeystoneStack, keystone: FakeKeystone, alice: world.World
 ) -> None:
