@@ -61,6 +61,11 @@ def roots(on: Controllers) -> list[Route]:
 
 def versioned(on: Controllers) -> list[Route]:
     """Paths below `/v2.1` (and `/v2`), each also with a project id in front."""
+    return [*_servers(on), *_site(on)]
+
+
+def _servers(on: Controllers) -> list[Route]:
+    """Servers and what belongs to each, and what other services tell of them."""
     return [
         Route("GET", "/servers", on.servers.index),
         Route("POST", "/servers", on.servers.create),
@@ -91,6 +96,12 @@ def versioned(on: Controllers) -> list[Route]:
         Route("PUT", "/servers/{server}/os-volume_attachments/{volume}", on.volume_attachments.update),
         Route("DELETE", "/servers/{server}/os-volume_attachments/{volume}", on.volume_attachments.delete),
         Route("POST", "/os-server-external-events", on.external_events.create),
+    ]
+
+
+def _site(on: Controllers) -> list[Route]:
+    """What servers can be made of, limits, hosts and daemons."""
+    return [
         Route("GET", "/flavors", on.flavors.index),
         Route("GET", "/flavors/detail", on.flavors.detail),
         Route("GET", "/flavors/{flavor}", on.flavors.show),
