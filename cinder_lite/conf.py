@@ -49,6 +49,12 @@ OPTIONS: config.Options = {
             min=-1,
             help="Most GiB in volumes of a project without a quota of its own; -1: no limit.",
         ),
+        cfg.IntOpt(
+            "quota_snapshots",
+            default=10,
+            min=-1,
+            help="Most snapshots of a project without a quota of its own; -1: no limit. Their GiB count, too.",
+        ),
         cfg.IntOpt("per_volume_size_limit", default=-1, min=-1, help="Largest volume in GiB; -1: no limit."),
         cfg.IntOpt(
             "reservation_expire",
@@ -90,14 +96,27 @@ OPTIONS: config.Options = {
             min=0,
             help="How often a backend that could not be set up is tried again, after 1, 2, 4 ... seconds.",
         ),
+        cfg.IntOpt(
+            "message_ttl",
+            default=2592000,
+            min=0,
+            help="Seconds for which a user message (why a volume could not be made or attached) is kept.",
+        ),
+        cfg.IntOpt(
+            "message_reap_interval",
+            default=86400,
+            min=1,
+            help="Seconds between two looks of the scheduler for user messages whose time is up.",
+        ),
     ),
     "nova": (
         cfg.URIOpt(
             "endpoint",
             schemes=["http", "https"],
-            default="http://127.0.0.1:8774/v2.1",
+            sample_default="http://127.0.0.1:8774/v2.1",
             help="Root of the compute API. It is asked whether a server still uses an attachment that a user "
-            "wants to delete (CVE-2023-2088).",
+            "wants to delete (CVE-2023-2088), and told that a volume of a server has grown. Unset: with keystone what "
+            "the catalog has for compute, else this machine's.",
         ),
         cfg.IntOpt("timeout", default=15, min=1, help="Seconds that one request to the compute API may take."),
         cfg.IntOpt("retries", default=2, min=0, help="How often a request that did not get through is repeated."),

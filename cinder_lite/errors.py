@@ -17,6 +17,13 @@ class InvalidVolume(errors.Invalid):
     template = "Invalid volume: {reason}"
 
 
+class InvalidSnapshot(errors.Invalid):
+    """The snapshot's state does not allow it."""
+
+    slug = "invalid_snapshot"
+    template = "Invalid snapshot: {reason}"
+
+
 class InvalidAvailabilityZone(errors.Invalid):
     slug = "invalid_availability_zone"
     template = "Availability zone '{az}' is invalid. Zones with a backend: {known}."
@@ -25,6 +32,16 @@ class InvalidAvailabilityZone(errors.Invalid):
 class VolumeNotFound(errors.NotFound):
     slug = "volume_not_found"
     template = "Volume {volume_id} could not be found."
+
+
+class SnapshotNotFound(errors.NotFound):
+    slug = "snapshot_not_found"
+    template = "Snapshot {snapshot_id} could not be found."
+
+
+class SnapshotMetadataKeyNotFound(errors.NotFound):
+    slug = "snapshot_metadata_key_not_found"
+    template = "Snapshot {snapshot_id} has no metadata with key {key}."
 
 
 class VolumeAttachmentNotFound(errors.NotFound):
@@ -74,9 +91,26 @@ class AttachmentBusy(errors.Conflict):
     template = "Attachment {attachment_id} of volume {volume_id} cannot be connected: {reason}"
 
 
+class InvalidVolumeAttachMode(errors.Invalid):
+    """A volume that may only be read cannot be attached for writing."""
+
+    slug = "invalid_volume_attach_mode"
+    template = "Invalid attaching mode '{mode}' for volume {volume_id}."
+
+
+class MessageNotFound(errors.NotFound):
+    slug = "message_not_found"
+    template = "Message {message_id} could not be found."
+
+
 class VolumeLimitExceeded(errors.TooLarge):
     slug = "volume_limit_exceeded"
     template = "VolumeLimitExceeded: Maximum number of volumes allowed ({allowed}) exceeded for quota '{name}'."
+
+
+class SnapshotLimitExceeded(errors.TooLarge):
+    slug = "snapshot_limit_exceeded"
+    template = "SnapshotLimitExceeded: Maximum number of snapshots allowed ({allowed}) exceeded for quota '{name}'."
 
 
 class GigabytesExceeded(errors.TooLarge):

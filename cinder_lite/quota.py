@@ -6,18 +6,19 @@ same act: the reservation ends, and whether its volume exists shows in the count
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cinder_lite import errors
-from cinder_lite.db import quotas
+from cinder_lite.db import quota_classes, quotas, types
 from lite_common import db
 
 UNLIMITED = -1
 VOLUMES, GIGABYTES, PER_VOLUME = quotas.VOLUMES, quotas.GIGABYTES, "per_volume_gigabytes"
+SNAPSHOTS = quotas.SNAPSHOTS
 # Resources of Cinder that this service does not have: none can be made, so none are allowed.
-ABSENT = ("snapshots", "backups", "backup_gigabytes", "groups")
+ABSENT = ("backups", "backup_gigabytes", "groups")
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,28 @@ class QuotaEngine:
         }
 
         def work(conn: Any) -> list[str]:
-            quotas.lock(conn, project_id)
-            limits = self._defaults | quotas.limits(conn, project_id)
-            per_volume = limits.get(PER_VOLUME, UNLIMITED)
-            if 0 <= per_volume < size:
-                raise errors.VolumeSizeExceedsLimit(size=size, limit=per_volume)
-            counted = quotas.count(conn, project_id)
-            for resource, delta in deltas.items():
-                _check(resource, delta, limits.get(resource, UNLIMITED), counted.get(resource, quotas.Usage()))
+            counted = self.admit(conn, project_id, deltas, volume_size=size)
             return quotas.reserve(conn, project_id, deltas, counted, self._expire)
 
         return self._db.run(work)
+
+    def admit(
+        self, conn: Any, project_id: str, deltas: Mapping[str, int], *, volume_size: int = 0
+    ) -> dict[str, quotas.Usage]:
+        """Return the project's usage when it may have so much more, of each resource, and a volume of that size.
+
+        The usage is held until the transaction `conn` ends; one that goes on to make what was admitted calls
+        `quotas.recount` then, and needs no reservation. Raises errors of the TooLarge family.
+        """
+        quotas.lock(conn, project_id)
+        limits = self._defaults | quota_classes.limits(conn) | quotas.limits(conn, project_id)
+        per_volume = limits.get(PER_VOLUME, UNLIMITED)
+        if 0 <= per_volume < volume_size:
+            raise errors.VolumeSizeExceedsLimit(size=volume_size, limit=per_volume)
+        counted = quotas.count(conn, project_id)
+        for resource, delta in deltas.items():
+            _check(resource, delta, limits.get(resource, UNLIMITED), counted.get(resource, quotas.Usage()))
+        return counted
 
     def settle(self, project_id: str, reservations: list[str]) -> None:
         """End the reservations, whatever became of what they were for. May be repeated."""
@@ -69,9 +81,9 @@ class QuotaEngine:
     def describe(self, project_id: str, *, defaults_only: bool = False) -> dict[str, Entry]:
         """Limit and usage of every resource, those of single volume types included where there are any."""
         with self._db.connection() as conn:
-            own = {} if defaults_only else quotas.limits(conn, project_id)
+            own = quota_classes.limits(conn) | ({} if defaults_only else quotas.limits(conn, project_id))
             counted = {} if defaults_only else quotas.count(conn, project_id)
-        limits = {name: 0 for name in ABSENT} | self._defaults | own
+            limits = self._known(conn) | own
         return {
             name: Entry(limits.get(name, UNLIMITED), counted.get(name, quotas.Usage()))
             for name in {**limits, **counted}
@@ -81,18 +93,40 @@ class QuotaEngine:
         """Give the project limits of its own. Raises errors.InvalidInput for an unknown resource or a limit below
         what is in use."""
         known = self.describe(project_id)
+        _refuse_unknown(values, known)
         for name, limit in values.items():
-            if name not in known and not name.startswith((f"{VOLUMES}_", f"{GIGABYTES}_")):
-                raise errors.InvalidInput(reason=f"Quota resource {name} is unknown.")
-            used = known[name].usage.in_use if name in known else 0
+            used = known[name].usage.in_use
             if 0 <= limit < used:
                 raise errors.InvalidInput(reason=f"Quota limit {limit} of {name} is below the {used} in use.")
         self._db.run(lambda conn: quotas.set_limits(conn, project_id, values))
+
+    def class_limits(self, class_name: str) -> dict[str, int]:
+        """The limits of a quota class by resource; those of `default` hold where a project has none of its own."""
+        with self._db.connection() as conn:
+            return self._known(conn) | quota_classes.limits(conn, class_name)
+
+    def set_class_limits(self, class_name: str, values: Mapping[str, int]) -> None:
+        """Set limits of a quota class. Raises errors.InvalidInput for an unknown resource."""
+        with self._db.connection() as conn:
+            _refuse_unknown(values, self._known(conn))
+        self._db.run(lambda conn: quota_classes.set_limits(conn, class_name, values))
+
+    def _known(self, conn: Any) -> dict[str, int]:
+        """Every resource with the limit that the configuration gives it; volume types have none there."""
+        per_type = [f"{what}_{name}" for name in types.names(conn) for what in (VOLUMES, GIGABYTES, SNAPSHOTS)]
+        fixed = {SNAPSHOTS: UNLIMITED} | dict.fromkeys(ABSENT, 0)
+        return dict.fromkeys(per_type, UNLIMITED) | fixed | self._defaults
 
     def drop_limits(self, project_id: str) -> None:
         """Let the defaults hold for the project again."""
         with self._db.connection() as conn:
             quotas.drop_limits(conn, project_id)
+
+
+def _refuse_unknown(values: Mapping[str, int], known: Collection[str]) -> None:
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise errors.InvalidInput(reason=f"Quota resource {unknown[0]!s:.300} is unknown.")
 
 
 def _check(resource: str, delta: int, limit: int, usage: quotas.Usage) -> None:
@@ -101,4 +135,6 @@ def _check(resource: str, delta: int, limit: int, usage: quotas.Usage) -> None:
         return
     if resource.startswith(VOLUMES):
         raise errors.VolumeLimitExceeded(allowed=limit, name=resource)
+    if resource.startswith(SNAPSHOTS):
+        raise errors.SnapshotLimitExceeded(allowed=limit, name=resource)
     raise errors.GigabytesExceeded(name=resource, requested=delta, quota=limit, consumed=taken)

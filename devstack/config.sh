@@ -48,6 +48,7 @@ connection = $(database_url "$1")
 [service_auth]
 secret_file = $NLITE_STATE/etc/service-secret
 END
+    identity_sections "$1"
 }
 
 write_service_configs() {
@@ -160,6 +161,9 @@ END
         for name in $(servers); do
             server_program "$name"
         done
+        if with_keystone; then
+            identity_program
+        fi
         daemon_program nova-lite-api nova
         daemon_program nova-lite-compute nova
         daemon_program cinder-lite-api cinder
@@ -185,10 +189,15 @@ clouds:
     # they do not use it; any version document of a version 3 satisfies them.
     identity_api_version: '3'
     identity_endpoint_override: http://$host:8776/v3"
+    if with_keystone; then
+        text="# written by nlite's stack.sh, removed by unstack.sh
+$(cat "$NLITE_STATE/etc/clouds.yaml")"
+    fi
     if [[ ! -e $file ]] || head -n1 "$file" | grep -qs '^# written by nlite'; then
         local owner=${SUDO_USER:-root}
         install -d -o "$owner" "$home/.config" "$home/.config/openstack"
-        printf '%s\n' "$text" >"$file"
+        (umask 077 && printf '%s\n' "$text" >"$file") # with keystone there are passwords in it
+        chmod 0600 "$file"
         chown "$owner" "$file"
         echo "$file" >"$NLITE_STATE/clouds.path"
     elif ! grep -qs '^  nlite:' "$file"; then

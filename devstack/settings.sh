@@ -42,11 +42,13 @@ apply_options() {
     fi
     [[ -z ${OPTION[database]:-} || ${OPTION[database]} == mariadb ]] ||
         die "--database sqlite is for the supervised stack; services use MariaDB"
+    [[ ${OPTION[auth]:-noauth} == noauth ]] ||
+        die "--auth keystone is for the supervised stack; to use a keystone of yours see docs/operations.md"
     if [[ -n ${OPTION[vg]:-} && -n ${OPTION[disk]:-} && -r $SETTINGS && ${OPTION[vg]} != "${SET[vg]}" ]]; then
         die "the volume group of this host is ${SET[vg]}: add the disk to it with vgextend, or run unstack.sh first"
     fi
     for name in "${!OPTION[@]}"; do
-        [[ $name == join || $name == backend || $name == database ]] || SET[$name]=${OPTION[$name]}
+        [[ $name == join || $name == backend || $name == database || $name == auth ]] || SET[$name]=${OPTION[$name]}
     done
     if [[ ${SET[role]} == compute ]]; then
         refuse_options compute disk vg lvm_type target_helper secondary_portals compute_network

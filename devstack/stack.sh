@@ -17,7 +17,7 @@
 #   --prepare                 only install packages, Python environment and guest image: for a disk image, or before
 #                             a host is taken off the network
 # Where it is not, supervised daemons with the userspace backend run from /var/lib/nlite (NLITE_STATE), all of them on
-# 127.0.0.1, with --database sqlite|mariadb.
+# 127.0.0.1, with --database sqlite|mariadb and --auth noauth|keystone (with MariaDB unless told otherwise).
 #
 # Idempotent: what is there and current is kept; an interrupted run is continued by the next one.  `unstack.sh` takes
 # everything away but Debian packages.
@@ -30,6 +30,8 @@ set -euo pipefail
 . "$NLITE_ROOT/devstack/settings.sh"
 # shellcheck source=devstack/probe.sh
 . "$NLITE_ROOT/devstack/probe.sh"
+# shellcheck source=devstack/identity.sh
+. "$NLITE_ROOT/devstack/identity.sh"
 # shellcheck source=devstack/supervised.sh
 . "$NLITE_ROOT/devstack/supervised.sh"
 # shellcheck source=devstack/storage.sh
@@ -64,6 +66,7 @@ parse_arguments() {
         --role) choice role "${2:-}" controller compute all ;;
         --backend) choice backend "${2:-}" kernel userspace ;;
         --database) choice database "${2:-}" sqlite mariadb ;;
+        --auth) choice auth "${2:-}" noauth keystone ;;
         --lvm-type) choice lvm-type "${2:-}" auto default thin ;;
         --target-helper) choice target-helper "${2:-}" lioadm tgtadm ;;
         --my-ip | --disk | --vg | --secondary-portals | --compute-network | --controller | --join)
@@ -85,7 +88,7 @@ parse_arguments() {
 refuse_role_options() {
     local name
     for name in "${!OPTION[@]}"; do
-        [[ $name == database || $name == backend ]] ||
+        [[ $name == database || $name == backend || $name == auth ]] ||
             die "--${name//_/-} needs systemd as PID 1; this machine gets the supervised stack, which has no roles"
     done
 }

@@ -9,6 +9,7 @@ from nova_lite import states as nova_states
 SECTIONS = (
     ("Volume: `volumes.status`", cinder_states.VOLUME, "status"),
     ("Attachment: `volume_attachment.attach_status`", cinder_states.ATTACHMENT, "attach_status"),
+    ("Snapshot: `snapshots.status`", cinder_states.SNAPSHOT, "status"),
     ("Server: `instances.vm_state`", nova_states.MOVES, "vm_state"),
     ("Server: `instances.task_state`", nova_states.MOVES, "task_state"),
 )

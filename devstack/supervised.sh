@@ -16,6 +16,7 @@ choose_port() { # PREFERRED
 settle() {
     local file=$NLITE_STATE/settings
     if [[ ! -f $file ]]; then
+        [[ ${OPTION[auth]:-} != keystone ]] || DATABASE=${DATABASE:-mariadb}
         port_taken 8774 && die "port 8774 (nova-api) is in use: stop what listens there (ss -ltnp)"
         port_taken 8776 && die "port 8776 (cinder-api) is in use: stop what listens there (ss -ltnp)"
         cat >"$file.new" <<END
@@ -31,6 +32,7 @@ END
     [[ -z $DATABASE || $DATABASE == "$SETTLED_DATABASE" ]] ||
         die "this stack uses $SETTLED_DATABASE: run unstack.sh before a change to $DATABASE"
     DATABASE=$SETTLED_DATABASE
+    settle_auth
     note "RabbitMQ on $RABBIT_PORT, iSCSI on $TGT_PORT, database: $DATABASE"
 }
 
@@ -101,6 +103,9 @@ sync_databases() {
             mv "$NLITE_STATE/etc/$name.url.new" "$NLITE_STATE/etc/$name.url"
         done
     fi
+    if with_keystone; then
+        prepare_identity
+    fi
     write_service_configs
     limited 120 "nova-lite-manage db sync" \
         "$NLITE_STATE/venv/bin/nova-lite-manage" --config-file "$NLITE_STATE/etc/nova.conf" db sync
@@ -123,7 +128,7 @@ start_daemons() {
 
 daemons_are_up() {
     local -a all
-    mapfile -t all < <(timeout 20 "$NLITE_STATE/venv/bin/nlite" service-list -f json 2>/dev/null |
+    mapfile -t all < <(timeout "$((20 * PATIENCE))" "$NLITE_STATE/venv/bin/nlite" service-list -f json 2>/dev/null |
         "$PYTHON" -c '
 import json, sys
 for row in json.load(sys.stdin):
@@ -134,7 +139,7 @@ for row in json.load(sys.stdin):
 }
 
 wait_for_daemons() {
-    local url end=$((SECONDS + READY_SECONDS))
+    local url end=$((SECONDS + READY_SECONDS * PATIENCE))
     for url in http://127.0.0.1:8774/healthcheck http://127.0.0.1:8776/healthcheck; do
         until "$PYTHON" -c 'import sys, urllib.request as u
 u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=3)' "$url" 2>/dev/null; do
@@ -173,7 +178,8 @@ ${BOLD}The stack runs.${PLAIN} Next, for example:
     nlite console c1
     virsh list            tgtadm --op show --mode target
     OS_CLOUD=nlite $NLITE_STATE/venv/bin/openstack volume list
-Logs: $NLITE_STATE/log    To take all of it away: $NLITE_ROOT/devstack/unstack.sh
+$(with_keystone && echo "OS_CLOUD=nlite is user demo, nlite-admin and nlite-reader are admin and reader: set one of them first.
+")Logs: $NLITE_STATE/log    To take all of it away: $NLITE_ROOT/devstack/unstack.sh
 END
 }
 
@@ -181,7 +187,7 @@ supervised_stack() {
     DATABASE=${OPTION[database]:-}
     step "packages"
     local -a kinds=(run build)
-    [[ $DATABASE == mariadb ]] && kinds+=(mariadb)
+    [[ $DATABASE == mariadb || ${OPTION[auth]:-} == keystone ]] && kinds+=(mariadb)
     install_packages "${kinds[@]}"
     ensure_apt_lists
     check_python
@@ -192,6 +198,9 @@ supervised_stack() {
     settle
     step "Python environment"
     make_venv "$NLITE_STATE/venv" stack
+    if with_keystone; then
+        make_identity_environment
+    fi
     step "guest image"
     limited 700 "building the guest image" env -C "$NLITE_ROOT" \
         "$PYTHON" -m devstack.guest.build "$NLITE_STATE/nova/images" --cache "$NLITE_STATE/kernel"
@@ -203,6 +212,10 @@ supervised_stack() {
     link_sockets
     step "databases"
     sync_databases
+    if with_keystone; then
+        step "keystone"
+        start_identity
+    fi
     step "daemons"
     start_daemons
     link_client

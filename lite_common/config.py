@@ -68,6 +68,15 @@ COMMON: Options = {
             min=1024,
             help="Largest request body in bytes; a longer one is answered 413.",
         ),
+        cfg.StrOpt(
+            "auth_strategy",
+            default="noauth",
+            choices=[
+                ("noauth", "what a request says of its user is believed; for one machine, on loopback"),
+                ("keystone", "tokens are validated by keystone; see [keystone_authtoken] and [service_user]"),
+            ],
+            help="How the API finds out who is asking, and how the two services prove themselves to each other.",
+        ),
         cfg.StrOpt("noauth_project", default="demo", help="Project of a request that names none."),
         cfg.BoolOpt(
             "allow_noauth_on_network",
@@ -90,8 +99,23 @@ COMMON: Options = {
         cfg.StrOpt(
             "secret_file",
             default="",
-            help="File (0600) with the secret by which nova-lite and cinder-lite know each other. "
+            help="File (0600) with the secret by which nova-lite and cinder-lite know each other without keystone. "
             "Empty: no caller is taken for a service.",
+        ),
+    ),
+    "service_user": (
+        cfg.BoolOpt(
+            "send_service_user_token",
+            default=True,
+            help="With keystone: send this service's own token along with the user's. Without it Cinder refuses to "
+            "detach what servers use (CVE-2023-2088), and a user's token that expires ends what is in work.",
+        ),
+        cfg.StrOpt("region_name", help="With keystone: region whose endpoints are looked for in the catalog."),
+        cfg.StrOpt(
+            "interface",
+            default="public",
+            choices=["public", "internal", "admin"],
+            help="With keystone: which endpoint of the other service is taken from the catalog.",
         ),
     ),
 }

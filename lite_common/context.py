@@ -21,8 +21,13 @@ class RequestContext(oslo_context.RequestContext):
         self.deadline = deadline
 
     def to_dict(self) -> dict[str, Any]:
-        """The context as plain data for an RPC message; the token and the secret stay behind."""
+        """The context as plain data for an RPC message.
+
+        A keystone token goes along, because what a daemon asks of the other service it asks in the user's name; the
+        secret of services without keystone stays behind.
+        """
         return {
+            "auth_token": self.auth_token,
             "user_id": self.user_id,
             "project_id": self.project_id,
             "roles": list(self.roles),
@@ -37,6 +42,7 @@ class RequestContext(oslo_context.RequestContext):
     def from_dict(cls, values: dict[str, Any], **overrides: Any) -> RequestContext:
         """The context that `to_dict` described. Making it current for the thread is oslo.context's habit."""
         known = (
+            "auth_token",
             "user_id",
             "project_id",
             "roles",
@@ -63,8 +69,11 @@ class RequestContext(oslo_context.RequestContext):
         return {"X-OpenStack-Request-ID": self.global_request_id or self.request_id}
 
     def owns(self, project_id: str | None) -> bool:
-        """Whether this caller may see a thing of that project: its own, or any for an admin or a service."""
-        return bool(self.is_admin or self.is_service or project_id == self.project_id)
+        """Whether this caller may see a thing of that project: its own, or any for an admin.
+
+        A service acts for its user: its token proves who asks, and does not widen what the user may see.
+        """
+        return bool(self.is_admin or project_id == self.project_id)
 
 
 def admin_context(**kwargs: Any) -> RequestContext:

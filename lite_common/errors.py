@@ -69,11 +69,16 @@ class NotFound(LiteError):
 
 
 class MethodNotAllowed(LiteError):
-    """The path exists, the method does not (405)."""
+    """The path exists, the method does not (405). `allowed` names those it has; they are told as a header."""
 
     code = 405
     slug = "method_not_allowed"
     template = "The method is not allowed for this resource."
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of the answer."""
+        return {"Allow": str(self.details["allowed"])} if "allowed" in self.details else {}
 
 
 class NotAcceptable(LiteError):

@@ -12,7 +12,7 @@ import itertools
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import urllib3
@@ -35,19 +35,59 @@ FAMILIES: Mapping[int, type[errors.LiteError]] = {
 }
 
 
+class Identity(Protocol):
+    """Where the other service is, and how a request to it says who asks."""
+
+    def endpoint(self) -> str:
+        """Its address, without a slash at the end. Raises errors.Unavailable when that cannot be found out."""
+
+    def headers(self, ctx: context.RequestContext) -> dict[str, str]:
+        """The headers that say who asks. Raises errors.Unavailable when there is no way to prove it."""
+
+    def renew(self) -> bool:
+        """Called when the other side did not believe it; whether there is something new to show."""
+
+
+class SharedSecret:
+    """The identity without keystone: the user's name and project are believed, `secret` shows that a service asks."""
+
+    def __init__(self, endpoint: str, secret: str | None) -> None:
+        self._endpoint = endpoint.rstrip("/")
+        self._secret = secret
+
+    def endpoint(self) -> str:
+        """The address that was given."""
+        return self._endpoint
+
+    def headers(self, ctx: context.RequestContext) -> dict[str, str]:
+        """The user (admin where no user asks), the project and the secret."""
+        told = {"X-Auth-Token": f"{ctx.user_id or 'admin'}:{ctx.project_id or ''}"}
+        return told | ({"X-Service-Token": self._secret} if self._secret else {})
+
+    def renew(self) -> bool:
+        """The secret stays what it is."""
+        return False
+
+
 class RestClient:
     """Speaks to one service at `endpoint`.
 
     `timeout` (seconds) limits each request, `retries` how often a safe one is repeated. `secret` proves to the other
-    side that a service is asking (X-Service-Token).
+    side that a service is asking (X-Service-Token). With an `identity`, that says where and who instead.
     """
 
     def __init__(
-        self, service_type: str, endpoint: str, *, secret: str | None, timeout: float = 60.0, retries: int = 3
+        self,
+        service_type: str,
+        endpoint: str = "",
+        *,
+        secret: str | None = None,
+        timeout: float = 60.0,
+        retries: int = 3,
+        identity: Identity | None = None,
     ) -> None:
         self._name = service_type
-        self._endpoint = endpoint.rstrip("/")
-        self._secret = secret
+        self._identity = identity or SharedSecret(endpoint, secret)
         self._retries = retries
         self._timeout = timeout
         self._pool = urllib3.PoolManager(
@@ -67,13 +107,12 @@ class RestClient:
         cannot be reached, errors.Timeout when it does not answer in time.
         """
         end = time.monotonic() + self._timeout
+        endpoint = self._identity.endpoint()
         for attempt in itertools.count(1):
             try:
-                response = self._send(ctx, method, path, version, body)
+                response = self._send(ctx, method, endpoint + path, version, body)
             except urllib3.exceptions.ReadTimeoutError as err:
-                raise errors.Timeout(
-                    f"{self._name} at {self._endpoint} did not answer {method} {path} in time."
-                ) from err
+                raise errors.Timeout(f"{self._name} at {endpoint} did not answer {method} {path} in time.") from err
             except urllib3.exceptions.HTTPError as err:
                 never_sent = isinstance(
                     err, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError
@@ -82,8 +121,10 @@ class RestClient:
                     time.sleep(0.05 * 2**attempt)
                     continue
                 raise errors.Unavailable(
-                    f"{self._name} at {self._endpoint} cannot be reached. Check that it runs there."
+                    f"{self._name} at {endpoint} cannot be reached. Check that it runs there."
                 ) from err
+            if response.status == 401 and attempt == 1 and self._identity.renew():
+                continue
             failed = response.status in (500, 502, 503, 504)
             if failed and method in REPEATABLE and self._may_repeat(attempt, end):
                 LOG.warning("%s %s of %s answered %d; trying again", method, path, self._name, response.status)
@@ -96,21 +137,19 @@ class RestClient:
         return attempt <= self._retries and time.monotonic() < end
 
     def _send(
-        self, ctx: context.RequestContext, method: str, path: str, version: str, body: Any
+        self, ctx: context.RequestContext, method: str, url: str, version: str, body: Any
     ) -> urllib3.BaseHTTPResponse:
         headers = {
             "Accept": "application/json",
             "OpenStack-API-Version": f"{self._name} {version}",
-            "X-Auth-Token": f"{ctx.user_id or 'admin'}:{ctx.project_id or ''}",
+            **self._identity.headers(ctx),
             **ctx.forward_headers(),
         }
-        if self._secret:
-            headers["X-Service-Token"] = self._secret
         data = None
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = orjson.dumps(body)
-        return self._pool.urlopen(method, self._endpoint + path, body=data, headers=headers, redirect=False)
+        return self._pool.urlopen(method, url, body=data, headers=headers, redirect=False)
 
     def _read(self, method: str, path: str, response: urllib3.BaseHTTPResponse) -> Any:
         if response.status < 400:

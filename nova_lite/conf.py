@@ -17,7 +17,7 @@ OPTIONS: config.Options = {
         cfg.HostAddressOpt("my_block_storage_ip", default="$my_ip", help="Address of this host that storage sees it under."),
     ),
     "cinder": (
-        cfg.URIOpt("endpoint", schemes=["http", "https"], default="http://127.0.0.1:8776/v3", help="Address of cinder-api; /v3 is added where it is missing."),
+        cfg.URIOpt("endpoint", schemes=["http", "https"], sample_default="http://127.0.0.1:8776/v3", help="Address of cinder-api; /v3 is added where it is missing. Unset: with keystone what the catalog has for block-storage, else this machine's."),
         cfg.StrOpt("attach_flow", default="attachments", choices=[("attachments", "the attachments API (volume microversion 3.44)"), ("legacy", "the volume actions os-reserve, os-initialize_connection, os-attach")], help="How a new attachment is begun. An attachment that exists keeps the flow it was begun with."),
         cfg.IntOpt("timeout", default=60, min=1, help="Seconds that one request to cinder-api may take."),
         cfg.IntOpt("retries", default=4, min=0, help="How often a request to cinder-api that may safely run twice is repeated."),

@@ -36,6 +36,20 @@ class ServerLocked(errors.Conflict):
     template = "Instance {server} is locked"
 
 
+class TooManyTags(errors.Invalid):
+    """A server may have so many tags."""
+
+    slug = "too_many_tags"
+    template = "The number of tags exceeded the per-server limit {maximum}"
+
+
+class TooMuchMetadata(errors.Forbidden):
+    """A server may have so many metadata items."""
+
+    slug = "too_much_metadata"
+    template = "Maximum number of metadata items exceeds {maximum}"
+
+
 class HostDown(errors.Conflict):
     """The nova-compute that holds the server does not report; asking it would only wait."""
 
@@ -51,6 +65,13 @@ class NoValidHost(errors.Unavailable):
 
     slug = "no_valid_host"
     template = "No valid host was found. {reason}"
+
+
+class ComputeHostNotFound(errors.Invalid):
+    """The request names a host that no nova-compute ever reported."""
+
+    slug = "compute_host_not_found"
+    template = "Compute host {host} could not be found."
 
 
 class FlavorTooSmall(errors.Invalid):
@@ -130,6 +151,13 @@ class VolumeNotAttached(errors.NotFound):
 
     slug = "volume_not_attached"
     template = "Instance {server} is not attached to volume {volume}"
+
+
+class VolumeNotMigrating(errors.Conflict):
+    """A volume is exchanged for another one only while Cinder migrates it."""
+
+    slug = "volume_not_migrating"
+    template = "volume {volume} is not migrating; this API should only be called by Cinder"
 
 
 class RootVolume(errors.Invalid):

@@ -18,7 +18,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from lite_common import errors
+from lite_common import errors, times
 
 LOG = logging.getLogger(__name__)
 
@@ -183,10 +183,6 @@ def _disk_format(told: dict[str, Any], disk: str | None) -> str:
 
 def _moment(text: str | None, fallback: float) -> datetime.datetime:
     """A time in UTC without a zone: the ISO 8601 text, or seconds since 1970. Raises ValueError for other texts."""
-    if text is None:
-        moment = datetime.datetime.fromtimestamp(fallback, datetime.UTC)
-    else:
-        moment = datetime.datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=datetime.UTC)
-    return moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    if text is not None:
+        return times.read(text)
+    return datetime.datetime.fromtimestamp(fallback, datetime.UTC).replace(tzinfo=None)

@@ -67,6 +67,8 @@ MOVES = fsm.table(
         Move("unpause", {"vm_state": PAUSED, "task_state": None}, {"task_state": UNPAUSING}, "A user lets a frozen server run on."),
         Move("unpaused", {"task_state": UNPAUSING}, {"vm_state": ACTIVE, "task_state": None}, "The guest runs on."),
         Move("unpause_failed", {"task_state": UNPAUSING}, {"task_state": None}, "The hypervisor could not let the guest run on."),
+        Move("reset_to_active", {}, {"vm_state": ACTIVE, "task_state": None}, "An admin says that the server is active."),
+        Move("reset_to_error", {}, {"vm_state": ERROR, "task_state": None}, "An admin says that the server is in error."),
         Move("delete", {}, {"task_state": DELETING}, "A user deletes a server, whatever is being done to it."),
         Move("deleted", {}, {"vm_state": DELETED, "task_state": None}, "The guest and its attachments are gone."),
     )

@@ -8,19 +8,29 @@ from typing import Any
 from cinder_lite import quota
 from cinder_lite.api import (
     attachments,
+    messages,
+    quota_classes,
     quotas,
+    resource_filters,
     routes,
     services,
+    snapshots,
+    type_access,
     types,
     versions,
     volume_actions,
+    volume_admin_actions,
+    volume_changes,
     volumes,
 )
-from cinder_lite.volume import admin, api, legacy, protection, requests
+from cinder_lite.volume import admin, api, changes, default_types, legacy, protection, requests, volume_admin
 from cinder_lite.volume import attachments as attachment_operations
+from cinder_lite.volume import messages as message_operations
+from cinder_lite.volume import snapshots as snapshot_operations
+from cinder_lite.volume import type_access as access_operations
 from cinder_lite.volume import types as type_operations
-from lite_common import db
-from lite_common.wsgi import pipeline, routing
+from lite_common import db, policy
+from lite_common.wsgi import pipeline
 
 
 @dataclass(frozen=True)
@@ -45,24 +55,44 @@ class Settings:
     max_body: int
 
 
-def build(parts: Parts, settings: Settings, authenticate: pipeline.Authenticate, healthy: Any) -> pipeline.Pipeline:
+def build(
+    parts: Parts, settings: Settings, authenticate: pipeline.Authenticate, rules: policy.Policy, healthy: Any
+) -> pipeline.Pipeline:
     """The WSGI application. `healthy` raises errors of the Unavailable family when it is not."""
     engine = quota.QuotaEngine(parts.database, settings.quotas, settings.reservation_expire)
     volume_operations = api.VolumeApi(parts.database, engine, parts.scheduler, parts.daemon, settings.defaults)
+    type_api = type_operations.TypeApi(parts.database, settings.defaults.volume_type)
     controllers = routes.Controllers(
         versions=versions.VersionsController(),
         volumes=volumes.VolumesController(volume_operations, settings.max_limit),
         volume_actions=volume_actions.VolumeActionsController(
-            legacy.LegacyApi(parts.database, parts.daemon, parts.compute)
+            legacy.LegacyApi(parts.database, parts.daemon, parts.compute),
+            {
+                **volume_changes.actions(changes.ChangeApi(parts.database, engine, parts.scheduler)),
+                **volume_admin_actions.actions(
+                    volume_admin.VolumeAdminApi(parts.database, parts.daemon, parts.compute), volume_operations
+                ),
+            },
         ),
         attachments=attachments.AttachmentsController(
             attachment_operations.AttachmentApi(parts.database, parts.daemon, parts.compute), settings.max_limit
         ),
-        types=types.TypesController(type_operations.TypeApi(parts.database, settings.defaults.volume_type)),
+        types=types.TypesController(type_api, settings.max_limit),
+        type_access=type_access.TypeAccessController(access_operations.TypeAccessApi(parts.database)),
+        default_types=type_access.DefaultTypesController(default_types.DefaultTypeApi(parts.database)),
+        type_encryption=type_access.TypeEncryptionController(type_api),
         services=services.ServicesController(
             admin.AdminApi(parts.database, parts.scheduler, settings.service_down_time), volume_operations
         ),
         quotas=quotas.QuotasController(engine),
+        quota_classes=quota_classes.QuotaClassesController(engine),
+        resource_filters=resource_filters.ResourceFiltersController(),
+        messages=messages.MessagesController(message_operations.MessageApi(parts.database), settings.max_limit),
+        snapshots=snapshots.SnapshotsController(
+            snapshot_operations.SnapshotApi(parts.database, engine, parts.scheduler, parts.daemon), settings.max_limit
+        ),
     )
-    router = routing.Router(routes.roots(controllers), {"/v3": routes.version_3(controllers)})
-    return pipeline.Pipeline(versions.KIND, router, authenticate, max_body=settings.max_body, healthy=healthy)
+    router = routes.router(controllers)
+    return pipeline.Pipeline(
+        versions.KIND, router, authenticate, rules=rules, max_body=settings.max_body, healthy=healthy
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cinder_lite.api import listing, views
+from cinder_lite.api.schemas import answers, queries
 from cinder_lite.api.schemas import attachments as schemas
 from cinder_lite.volume import attachments
 from lite_common import errors
@@ -20,7 +21,7 @@ class AttachmentsController:
         self._attachments = operations
         self._max_limit = max_limit
 
-    @expose.expose(since=SINCE, body=schemas.CREATE)
+    @expose.expose(since=SINCE, body=schemas.CREATE, answer=answers.ATTACHMENT)
     def create(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Reserve a volume for a server and, with a connector, connect it."""
         asked = request.body["attachment"]
@@ -33,29 +34,29 @@ class AttachmentsController:
         )
         return {"attachment": views.attachment_detail(made)}
 
-    @expose.expose(since=SINCE)
+    @expose.expose(since=SINCE, query=queries.ATTACHMENTS, answer=answers.ATTACHMENTS)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """A page of attachments in short."""
         return self._page(request, views.attachment_summary)
 
-    @expose.expose(since=SINCE)
+    @expose.expose(since=SINCE, query=queries.ATTACHMENTS, answer=answers.ATTACHMENTS_DETAIL)
     def detail(self, request: expose.ApiRequest) -> dict[str, Any]:
         """A page of attachments with all fields."""
         return self._page(request, views.attachment_detail)
 
-    @expose.expose(since=SINCE)
+    @expose.expose(since=SINCE, answer=answers.ATTACHMENT)
     def show(self, request: expose.ApiRequest, attachment_id: str) -> dict[str, Any]:
         """One attachment."""
         return {"attachment": views.attachment_detail(self._attachments.show(request.context, attachment_id))}
 
-    @expose.expose(since=SINCE, body=schemas.UPDATE)
+    @expose.expose(since=SINCE, body=schemas.UPDATE, answer=answers.ATTACHMENT)
     def update(self, request: expose.ApiRequest, attachment_id: str) -> dict[str, Any]:
         """Connect the attachment's host."""
         connector = request.body["attachment"]["connector"]
         updated = self._attachments.update(request.context, attachment_id, connector)
         return {"attachment": views.attachment_detail(updated)}
 
-    @expose.expose(since=SINCE)
+    @expose.expose(since=SINCE, answer=answers.ATTACHMENTS)
     def delete(self, request: expose.ApiRequest, attachment_id: str) -> dict[str, Any]:
         """Remove an attachment; those that the volume has left."""
         left = self._attachments.delete(request.context, attachment_id)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinder_lite import quota
-from cinder_lite.api import listing, policy
+from cinder_lite import policies, quota
+from cinder_lite.api import listing
 from cinder_lite.api.schemas import admin as schemas
+from cinder_lite.api.schemas import answers, queries
 from lite_common.wsgi import expose
 
-SHOW, UPDATE = "volume_extension:quotas:show", "volume_extension:quotas:update"
 NAMES = {
     quota.VOLUMES: ("maxTotalVolumes", "totalVolumesUsed"),
     quota.GIGABYTES: ("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
@@ -25,7 +25,7 @@ class QuotasController:
     def __init__(self, quotas: quota.QuotaEngine) -> None:
         self._quotas = quotas
 
-    @expose.expose()
+    @expose.expose(query=queries.LIMITS, answer=answers.LIMITS)
     def limits(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The caller's own limits and usage; from 3.39 an admin may name another project."""
         project = str(request.context.project_id)
@@ -38,23 +38,22 @@ class QuotasController:
             absolute[used] = found[name].usage.in_use
         return {"limits": {"rate": [], "absolute": absolute}}
 
-    @expose.expose()
+    @expose.expose(query=queries.QUOTA_SET, answer=answers.QUOTA_SET)
     def show(self, request: expose.ApiRequest, project: str) -> dict[str, Any]:
         """A project's quotas, with `usage=true` also what of them is used."""
-        _own_or_admin(request, project)
+        request.require(policies.QUOTAS_SHOW, project_id=project)
         with_usage = listing.flag(request.value("usage") or "false", "usage")
         return _quota_set(project, self._quotas.describe(project), with_usage)
 
-    @expose.expose()
+    @expose.expose(answer=answers.QUOTA_SET)
     def defaults(self, request: expose.ApiRequest, project: str) -> dict[str, Any]:
         """The quotas of a project that has none of its own."""
-        _own_or_admin(request, project)
+        request.require(policies.QUOTAS_SHOW, project_id=project)
         return _quota_set(project, self._quotas.describe(project, defaults_only=True), False)
 
-    @expose.expose(body=schemas.QUOTA_SET)
+    @expose.expose(body=schemas.QUOTA_SET, answer=answers.QUOTA_SET)
     def update(self, request: expose.ApiRequest, project: str) -> dict[str, Any]:
         """Give a project quotas of its own (admin)."""
-        policy.require_admin(request.context, UPDATE)
         asked = {name: value for name, value in request.body["quota_set"].items() if name != "tenant_id"}
         self._quotas.set_limits(project, asked)
         told = _quota_set(project, self._quotas.describe(project), False)
@@ -64,13 +63,7 @@ class QuotasController:
     @expose.expose()
     def delete(self, request: expose.ApiRequest, project: str) -> None:
         """Let the defaults hold for a project again (admin)."""
-        policy.require_admin(request.context, "volume_extension:quotas:delete")
         self._quotas.drop_limits(project)
-
-
-def _own_or_admin(request: expose.ApiRequest, project: str) -> None:
-    if project != request.context.project_id:
-        policy.require_admin(request.context, SHOW)
 
 
 def _quota_set(project: str, found: dict[str, quota.Entry], with_usage: bool) -> dict[str, Any]:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cinder_lite.api import attachments, quotas, services, types, versions, volume_actions, volumes
+from cinder_lite.api import (
+    attachments,
+    messages,
+    quota_classes,
+    quotas,
+    resource_filters,
+    services,
+    snapshots,
+    type_access,
+    types,
+    versions,
+    volume_actions,
+    volumes,
+)
+from lite_common.wsgi import openapi, routing
 from lite_common.wsgi.routing import Route
 
 
@@ -19,6 +33,13 @@ class Controllers:
     types: types.TypesController
     services: services.ServicesController
     quotas: quotas.QuotasController
+    snapshots: snapshots.SnapshotsController
+    messages: messages.MessagesController
+    quota_classes: quota_classes.QuotaClassesController
+    resource_filters: resource_filters.ResourceFiltersController
+    default_types: type_access.DefaultTypesController
+    type_encryption: type_access.TypeEncryptionController
+    type_access: type_access.TypeAccessController
 
 
 def roots(c: Controllers) -> list[Route]:
@@ -46,6 +67,19 @@ def version_3(c: Controllers) -> list[Route]:
         Route("PUT", "/volumes/{volume_id}/metadata/{key}", c.volumes.update_meta),
         Route("DELETE", "/volumes/{volume_id}/metadata/{key}", c.volumes.delete_meta),
         Route("POST", "/volumes/{volume_id}/action", c.volume_actions.perform),
+        Route("GET", "/snapshots", c.snapshots.index),
+        Route("POST", "/snapshots", c.snapshots.create),
+        Route("GET", "/snapshots/detail", c.snapshots.detail),
+        Route("GET", "/snapshots/{snapshot_id}", c.snapshots.show),
+        Route("PUT", "/snapshots/{snapshot_id}", c.snapshots.update),
+        Route("DELETE", "/snapshots/{snapshot_id}", c.snapshots.delete),
+        Route("POST", "/snapshots/{snapshot_id}/action", c.snapshots.perform),
+        Route("GET", "/snapshots/{snapshot_id}/metadata", c.snapshots.metadata),
+        Route("POST", "/snapshots/{snapshot_id}/metadata", c.snapshots.merge_metadata),
+        Route("PUT", "/snapshots/{snapshot_id}/metadata", c.snapshots.replace_metadata),
+        Route("GET", "/snapshots/{snapshot_id}/metadata/{key}", c.snapshots.show_meta),
+        Route("PUT", "/snapshots/{snapshot_id}/metadata/{key}", c.snapshots.update_meta),
+        Route("DELETE", "/snapshots/{snapshot_id}/metadata/{key}", c.snapshots.delete_meta),
         Route("GET", "/attachments", c.attachments.index),
         Route("POST", "/attachments", c.attachments.create),
         Route("GET", "/attachments/detail", c.attachments.detail),
@@ -53,19 +87,50 @@ def version_3(c: Controllers) -> list[Route]:
         Route("PUT", "/attachments/{attachment_id}", c.attachments.update),
         Route("DELETE", "/attachments/{attachment_id}", c.attachments.delete),
         Route("POST", "/attachments/{attachment_id}/action", c.attachments.perform),
+        Route("GET", "/resource_filters", c.resource_filters.index),
+        Route("GET", "/messages", c.messages.index),
+        Route("GET", "/messages/{message_id}", c.messages.show),
+        Route("DELETE", "/messages/{message_id}", c.messages.delete),
+        *_types(c),
+        *_operation(c),
+    ]
+
+
+def _types(c: Controllers) -> list[Route]:
+    """Volume types, who may use them, and which is the default."""
+    return [
         Route("GET", "/types", c.types.index),
         Route("POST", "/types", c.types.create),
         Route("GET", "/types/{type_id}", c.types.show),
+        Route("PUT", "/types/{type_id}", c.types.update),
         Route("DELETE", "/types/{type_id}", c.types.delete),
+        Route("POST", "/types/{type_id}/action", c.type_access.perform),
+        Route("GET", "/types/{type_id}/os-volume-type-access", c.type_access.index),
+        Route("GET", "/types/{type_id}/encryption", c.type_encryption.show),
+        Route("POST", "/types/{type_id}/encryption", c.type_encryption.create),
+        Route("GET", "/types/{type_id}/encryption/{what}", c.type_encryption.absent),
+        Route("PUT", "/types/{type_id}/encryption/{what}", c.type_encryption.absent),
+        Route("DELETE", "/types/{type_id}/encryption/{what}", c.type_encryption.absent),
+        Route("GET", "/default-types", c.default_types.index),
+        Route("GET", "/default-types/{project}", c.default_types.show),
+        Route("PUT", "/default-types/{project}", c.default_types.update),
+        Route("DELETE", "/default-types/{project}", c.default_types.delete),
         Route("GET", "/types/{type_id}/extra_specs", c.types.specs),
         Route("POST", "/types/{type_id}/extra_specs", c.types.set_specs),
         Route("GET", "/types/{type_id}/extra_specs/{key}", c.types.show_spec),
         Route("PUT", "/types/{type_id}/extra_specs/{key}", c.types.update_spec),
         Route("DELETE", "/types/{type_id}/extra_specs/{key}", c.types.delete_spec),
+    ]
+
+
+def _operation(c: Controllers) -> list[Route]:
+    """Daemons, zones, pools, limits."""
+    return [
         Route("GET", "/os-services", c.services.index),
         Route("PUT", "/os-services/enable", c.services.enable),
         Route("PUT", "/os-services/disable", c.services.disable),
         Route("PUT", "/os-services/disable-log-reason", c.services.disable_log_reason),
+        Route("PUT", "/os-services/{action}", c.services.unserved),
         Route("GET", "/os-availability-zone", c.services.zones),
         Route("GET", "/scheduler-stats/get_pools", c.services.pools),
         Route("GET", "/limits", c.quotas.limits),
@@ -73,4 +138,25 @@ def version_3(c: Controllers) -> list[Route]:
         Route("PUT", "/os-quota-sets/{project}", c.quotas.update),
         Route("DELETE", "/os-quota-sets/{project}", c.quotas.delete),
         Route("GET", "/os-quota-sets/{project}/defaults", c.quotas.defaults),
+        Route("GET", "/os-quota-class-sets/{name}", c.quota_classes.show),
+        Route("PUT", "/os-quota-class-sets/{name}", c.quota_classes.update),
     ]
+
+
+def api(c: Controllers) -> openapi.Api:
+    """The whole API, with the document that tells it."""
+    return openapi.with_document(
+        "cinder-lite: block storage API",
+        "The block storage API of OpenStack as cinder-lite serves it. Paths below `/v3` may also be asked for with a "
+        "project id in front (`/v3/{project_id}/volumes`).",
+        versions.KIND,
+        "/v3",
+        roots(c),
+        version_3(c),
+    )
+
+
+def router(c: Controllers) -> routing.Router:
+    """The table as the pipeline asks it."""
+    whole = api(c)
+    return routing.Router(whole.roots, {"/v3": whole.versioned})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cinder_lite.api.schemas import answers
 from lite_common.wsgi import expose, microversion
 
 KIND = microversion.ApiKind("volume", (3, 0), (3, 69))
@@ -15,12 +16,12 @@ KIND = microversion.ApiKind("volume", (3, 0), (3, 69))
 class VersionsController:
     """`/` and `/v3`."""
 
-    @expose.expose(status=300)
+    @expose.expose(status=300, answer=answers.VERSIONS)
     def choices(self, request: expose.ApiRequest) -> dict[str, Any]:
         """All versions, at the root."""
         return _document(request.base_url)
 
-    @expose.expose()
+    @expose.expose(answer=answers.VERSIONS)
     def show(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Version 3, in the same form."""
         return _document(request.base_url)

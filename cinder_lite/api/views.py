@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cinder_lite import policies
 from cinder_lite.db import attachments, services, types, volume_lists
-from lite_common import context
 from lite_common.wsgi import expose
 
 Json = dict[str, Any]
@@ -21,11 +21,14 @@ class VolumeView:
 
     def __init__(self, request: expose.ApiRequest, *, extended: bool = True) -> None:
         """`extended` adds the `os-vol-*` keys, which show and detail have and create and update have not."""
+        # Keys that Cinder shows to administrators without a rule of their own.
         self._admin = bool(request.context.is_admin)
         self._sees_hosts = self._admin or request.context.is_service
-        self._extended = extended
+        self._sees_backend = extended and request.may(policies.HOST_ATTRIBUTE)
+        self._sees_project = extended and request.may(policies.TENANT_ATTRIBUTE)
+        self._sees_migration = extended and request.may(policies.MIGRATION_ATTRIBUTE)
         self._version = request.version
-        self._links = _Links(request, "volumes")
+        self._links = Links(request, "volumes")
 
     def detail(self, shown: volume_lists.Shown) -> list[Json]:
         """Every volume with all its fields."""
@@ -64,12 +67,13 @@ class VolumeView:
             "multiattach": bool(row["multiattach"]),
             "attachments": [self._attachment(one) for one in found],
         }
-        if self._extended:
+        if self._sees_project:
             answer["os-vol-tenant-attr:tenant_id"] = row["project_id"]
         if self._admin:
             answer["migration_status"] = row["migration_status"]
-        if self._admin and self._extended:
+        if self._sees_backend:
             answer["os-vol-host-attr:host"] = row["host"]
+        if self._sees_migration:
             answer["os-vol-mig-status-attr:migstat"] = row["migration_status"]
             answer["os-vol-mig-status-attr:name_id"] = row["_name_id"]
         if self._version >= (3, 13):
@@ -107,7 +111,9 @@ class VolumeView:
         }
 
 
-class _Links:
+class Links:
+    """The links of things of one collection, for one request."""
+
     def __init__(self, request: expose.ApiRequest, collection: str) -> None:
         base, _, prefix = request.base_url.rpartition("/")
         project = request.context.project_id
@@ -115,6 +121,7 @@ class _Links:
         self._bookmark = f"{base}/{project}/{collection}/"
 
     def of(self, thing: str) -> list[Json]:
+        """The thing's own link and its bookmark."""
         return [{"rel": "self", "href": self._own + thing}, {"rel": "bookmark", "href": self._bookmark + thing}]
 
 
@@ -138,18 +145,19 @@ def attachment_detail(one: attachments.Attachment) -> Json:
     }
 
 
-def volume_type(one: types.VolumeType, ctx: context.RequestContext) -> Json:
+def volume_type(one: types.VolumeType, request: expose.ApiRequest) -> Json:
     """A volume type; extra specs that tell of backends are for admins."""
     specs = one.extra_specs
+    every = request.may(policies.SENSITIVE_SPECS)
     answer: Json = {
         "id": one.id,
         "name": one.name,
         "description": one.description,
         "is_public": one.is_public,
         "os-volume-type-access:is_public": one.is_public,
-        "extra_specs": dict(specs) if ctx.is_admin else {key: specs[key] for key in USER_VISIBLE_SPECS if key in specs},
+        "extra_specs": dict(specs) if every else {key: specs[key] for key in USER_VISIBLE_SPECS if key in specs},
     }
-    return answer | ({"qos_specs_id": one.qos_specs_id} if ctx.is_admin else {})
+    return answer | ({"qos_specs_id": one.qos_specs_id} if request.context.is_admin else {})
 
 
 def service(one: services.Service, down_after: float, request: expose.ApiRequest) -> Json:

@@ -1,10 +1,11 @@
-"""POST /volumes/{id}/action: the actions of the older attach flow, one key per request."""
+"""POST /volumes/{id}/action, one key per request: the actions of the older attach flow, and those handed in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from cinder_lite.api import volume_changes
 from cinder_lite.api.schemas import volumes as schemas
 from cinder_lite.volume import legacy
 from lite_common import context, errors
@@ -13,10 +14,9 @@ from lite_common.wsgi import expose
 # Cinder's other actions; a client that asks for one hears that it is not served rather than that it does not exist.
 UNSERVED = frozenset(
     {
-        "os-extend", "os-extend_volume_completion", "os-force_delete", "os-force_detach", "os-migrate_volume",
-        "os-migrate_volume_completion", "os-reimage", "os-reset_status", "os-retype", "os-set_bootable",
+        "os-extend_volume_completion", "os-migrate_volume", "os-migrate_volume_completion", "os-reimage",
         "os-set_image_metadata", "os-show_image_metadata", "os-unmanage", "os-unset_image_metadata",
-        "os-update_readonly_flag", "os-volume_upload_image", "revert",
+        "os-volume_upload_image", "revert",
     }
 )  # fmt: skip
 
@@ -24,9 +24,10 @@ Perform = Callable[[context.RequestContext, str, Any], Any]
 
 
 class VolumeActionsController:
-    """The eight actions."""
+    """The eight actions of the older flow, and `more` of them by name."""
 
-    def __init__(self, actions: legacy.LegacyApi) -> None:
+    def __init__(self, actions: legacy.LegacyApi, more: Mapping[str, volume_changes.Perform]) -> None:
+        self._more = more
         self._actions: dict[str, Perform] = {
             "os-reserve": lambda ctx, volume_id, value: actions.reserve(ctx, volume_id),
             "os-unreserve": lambda ctx, volume_id, value: actions.unreserve(ctx, volume_id),
@@ -51,15 +52,18 @@ class VolumeActionsController:
             ),
         }
 
-    @expose.expose(status=202, body=schemas.ACTION)
+    @expose.expose(status=202, also=(200,), body=schemas.ACTION)
     def perform(self, request: expose.ApiRequest, volume_id: str) -> Any:
         """Do the one action that the body names."""
         [(name, value)] = request.body.items()
         if name in UNSERVED:
             raise errors.NotImplementedHere(f"Action {name} is not served here.")
+        if name in self._more:
+            return self._more[name](request, volume_id, value)
         action = self._actions.get(name)
         if action is None:
-            raise errors.Invalid(f"There is no such action: {name}. Known: {', '.join(self._actions)}.")
+            known = ", ".join([*self._actions, *self._more])
+            raise errors.Invalid(f"There is no such action: {name}. Known: {known}.")
         return action(request.context, volume_id, value)
 
 

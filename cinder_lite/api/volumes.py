@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinder_lite import errors
+from cinder_lite import errors, policies
 from cinder_lite.api import listing, views
+from cinder_lite.api.schemas import answers, queries
 from cinder_lite.api.schemas import volumes as schemas
 from cinder_lite.db import volume_lists
 from cinder_lite.volume import api, requests
@@ -14,12 +15,11 @@ from lite_common.wsgi import expose
 
 # What a volume could be made from in Cinder, and what it is called there. None of it exists here.
 ABSENT_SOURCES = {
-    "snapshot_id": "Snapshot",
     "backup_id": "Backup",
     "group_id": "Group",
     "consistencygroup_id": "ConsistencyGroup",
 }
-UNSERVED_SOURCES = ("source_volid", "imageRef", "image_id")
+UNSERVED_SOURCES = ("imageRef", "image_id")
 
 
 class VolumesController:
@@ -29,7 +29,7 @@ class VolumesController:
         self._volumes = volumes
         self._max_limit = max_limit
 
-    @expose.expose(status=202, body=schemas.CREATE)
+    @expose.expose(status=202, body=schemas.CREATE, answer=answers.VOLUME_MADE)
     def create(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Begin to make a volume."""
         asked = request.body["volume"]
@@ -43,32 +43,37 @@ class VolumesController:
             availability_zone=asked.get("availability_zone") or None,
             metadata=asked.get("metadata") or {},
             scheduler_hints=hints,
+            snapshot_id=asked.get("snapshot_id") or None,
+            source_volid=asked.get("source_volid") or None,
         )
         return {"volume": _one(request, self._volumes.create(request.context, wanted), extended=False)}
 
-    @expose.expose()
+    @expose.expose(query=queries.VOLUMES, answer=answers.VOLUMES)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """A page of ids and names."""
         return self._page(request, detail=False)
 
-    @expose.expose()
+    @expose.expose(query=queries.VOLUMES, answer=answers.VOLUMES_DETAIL)
     def detail(self, request: expose.ApiRequest) -> dict[str, Any]:
         """A page of volumes with all fields."""
         return self._page(request, detail=True)
 
-    @expose.expose(since="3.12")
+    @expose.expose(since="3.12", query=queries.SUMMARY, answer=answers.SUMMARY)
     def summary(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Number and size of the project's volumes."""
-        number, size = self._volumes.count(listing.volume_filters(request))
+        filters = listing.volume_filters(request)
+        number, size = self._volumes.count(filters)
         told: dict[str, Any] = {"total_count": number, "total_size": size}
-        return {"volume-summary": told | ({"metadata": {}} if request.at_least("3.36") else {})}
+        if request.at_least("3.36"):
+            told["metadata"] = self._volumes.distinct_metadata(filters)
+        return {"volume-summary": told}
 
-    @expose.expose()
+    @expose.expose(answer=answers.VOLUME)
     def show(self, request: expose.ApiRequest, volume_id: str) -> dict[str, Any]:
         """One volume."""
         return {"volume": _one(request, self._volumes.show(request.context, volume_id), extended=True)}
 
-    @expose.expose(body=schemas.UPDATE)
+    @expose.expose(body=schemas.UPDATE, answer=answers.VOLUME_MADE)
     def update(self, request: expose.ApiRequest, volume_id: str) -> dict[str, Any]:
         """Change name, description, metadata."""
         asked = request.body["volume"]
@@ -82,35 +87,33 @@ class VolumesController:
             "volume": _one(request, self._volumes.update(request.context, volume_id, columns, pairs), extended=False)
         }
 
-    @expose.expose(status=202)
+    @expose.expose(status=202, query=queries.DELETE)
     def delete(self, request: expose.ApiRequest, volume_id: str) -> None:
         """Begin to delete a volume."""
-        for name in ("cascade", "force"):
-            asked = listing.flag(request.value(name) or "false", name)
-            if asked and name == "force" and request.at_least("3.23"):
-                raise common_errors.NotImplementedHere(
-                    "Forced deletion is not served. Detach the volume and delete it."
-                )
-        self._volumes.delete(request.context, volume_id)
+        cascade, force = (listing.flag(request.value(name) or "false", name) for name in ("cascade", "force"))
+        force = force and request.at_least("3.23")
+        if force:
+            request.require(policies.FORCE_DELETE)
+        self._volumes.delete(request.context, volume_id, cascade=cascade, force=force)
 
-    @expose.expose()
+    @expose.expose(answer=answers.METADATA)
     def metadata(self, request: expose.ApiRequest, volume_id: str) -> dict[str, Any]:
         """The volume's metadata."""
         return {"metadata": self._volumes.metadata(request.context, volume_id)}
 
-    @expose.expose(body=schemas.METADATA)
+    @expose.expose(body=schemas.METADATA, answer=answers.METADATA)
     def merge_metadata(self, request: expose.ApiRequest, volume_id: str) -> dict[str, Any]:
         """Add pairs to the metadata."""
         pairs = request.body["metadata"]
         return {"metadata": self._volumes.write_metadata(request.context, volume_id, pairs, replace=False)}
 
-    @expose.expose(body=schemas.METADATA)
+    @expose.expose(body=schemas.METADATA, answer=answers.METADATA)
     def replace_metadata(self, request: expose.ApiRequest, volume_id: str) -> dict[str, Any]:
         """Replace the whole metadata."""
         pairs = request.body["metadata"]
         return {"metadata": self._volumes.write_metadata(request.context, volume_id, pairs, replace=True)}
 
-    @expose.expose()
+    @expose.expose(answer=answers.META)
     def show_meta(self, request: expose.ApiRequest, volume_id: str, key: str) -> dict[str, Any]:
         """One pair."""
         pairs = self._volumes.metadata(request.context, volume_id)
@@ -118,7 +121,7 @@ class VolumesController:
             raise errors.MetadataKeyNotFound(key=key, volume_id=volume_id)
         return {"meta": {key: pairs[key]}}
 
-    @expose.expose(body=schemas.META)
+    @expose.expose(body=schemas.META, answer=answers.META)
     def update_meta(self, request: expose.ApiRequest, volume_id: str, key: str) -> dict[str, Any]:
         """Set one pair; the key in the body must be the path's."""
         pairs = request.body["meta"]
@@ -154,8 +157,6 @@ class VolumesController:
         for key, kind in ABSENT_SOURCES.items():
             if asked.get(key):
                 raise common_errors.NotFound(f"{kind} {asked[key]} could not be found.")
-        if asked.get("source_volid"):
-            self._volumes.show(request.context, asked["source_volid"])
         for key in UNSERVED_SOURCES:
             if asked.get(key):
                 raise common_errors.Invalid(

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from cinder_lite import conf as options
+from cinder_lite import policies
 from cinder_lite.api import app
 from cinder_lite.compute import client
 from cinder_lite.db import migrations, services
 from cinder_lite.scheduler import rpcapi as scheduler_rpc
 from cinder_lite.volume import requests
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, db, ground, rest, rpc
+from lite_common import config, db, ground, policy, rpc
 from lite_common.wsgi import auth, server
 
 NAME = "cinder-lite-api"
@@ -33,6 +34,7 @@ def settings(conf: cfg.ConfigOpts) -> app.Settings:
         quotas={
             "volumes": conf.quota_volumes,
             "gigabytes": conf.quota_gigabytes,
+            "snapshots": conf.quota_snapshots,
             "per_volume_gigabytes": conf.per_volume_size_limit,
         },
         reservation_expire=conf.reservation_expire,
@@ -45,22 +47,20 @@ def settings(conf: cfg.ConfigOpts) -> app.Settings:
 def build(conf: cfg.ConfigOpts) -> service.Service:
     """The daemon, not yet started. Raises errors of lite_common for options that make no sense together."""
     options.prepare(conf)
-    auth.refuse_open_noauth(conf.api.listen, conf.api.allow_noauth_on_network)
+    authenticate = auth.strategy(conf)
     database = db.from_conf(conf)
     bus = rpc.Bus(conf, ["cinder_lite.errors"])
-    # Without the service secret: the compute API is asked with the user's own rights.
-    compute = rest.RestClient(
-        "compute", conf.nova.endpoint, secret=None, timeout=conf.nova.timeout, retries=conf.nova.retries
-    )
+    compute = client.from_conf(conf)
 
     def healthy() -> None:
         with database.connection() as conn:
             services.probe(conn)
 
     application = app.build(
-        app.Parts(database, scheduler_rpc.SchedulerRpc(bus), volume_rpc.VolumeRpc(bus), client.ComputeClient(compute)),
+        app.Parts(database, scheduler_rpc.SchedulerRpc(bus), volume_rpc.VolumeRpc(bus), compute),
         settings(conf),
-        auth.NoAuth(conf.api.noauth_project, auth.read_secret(conf.service_auth.secret_file)),
+        authenticate,
+        policy.Policy(policies.RULES, conf),
         healthy,
     )
     http = server.HttpServer(application, conf.api.listen, conf.api.port, conf.api.threads)

@@ -56,6 +56,7 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
             capacity_weight_multiplier=conf.capacity_weight_multiplier,
             service_down_time=conf.service_down_time,
             init_wait_time=conf.scheduler_driver_init_wait_time,
+            message_ttl=conf.message_ttl,
         ),
     )
     endpoint = manager.SchedulerManager(scheduler, core.Waiting(states, conf.scheduler_driver_init_wait_time))
@@ -72,6 +73,7 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
             _AskForReports(volume),
             service.Periodic("waiting", WAITING_INTERVAL, endpoint.release_waiting),
             service.Periodic("lost", core.LOST_AFTER / 2, endpoint.find_lost),
+            service.Periodic("messages", conf.message_reap_interval, lambda: core.prune_messages(database)),
         ],
         stop_timeout=conf.graceful_shutdown_timeout,
     )

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from oslo_config import cfg
 
 from cinder_lite import conf as options
+from cinder_lite.compute import client
 from cinder_lite.db import migrations
 from cinder_lite.drivers import base as drivers
 from cinder_lite.scheduler import rpcapi as scheduler_rpc
@@ -83,11 +84,18 @@ def build(conf: cfg.ConfigOpts, parts: Mapping[str, Parts] | None = None) -> ser
     database = db.from_conf(conf)
     bus = rpc.Bus(conf, ["cinder_lite.errors"])
     scheduler = scheduler_rpc.SchedulerRpc(bus)
+    compute = client.from_conf(conf)
     all_parts: list[service.Part] = [ground.Ground(database, bus, migrations.HEAD, migrations.SYNC_COMMAND)]
     for name in conf.enabled_backends:
         driver, target = (parts or {}).get(name) or _parts(conf, name)
         backend = backends.Backend(
-            f"{conf.host}@{name}", driver, target, database, availability_zone=conf.storage_availability_zone
+            f"{conf.host}@{name}",
+            driver,
+            target,
+            database,
+            availability_zone=conf.storage_availability_zone,
+            compute=compute,
+            message_lifetime=conf.message_ttl,
         )
         all_parts += _backend_parts(conf, bus, backend, scheduler)
     return service.Service(NAME, all_parts, stop_timeout=conf.graceful_shutdown_timeout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,15 +20,14 @@ SORT_KEYS: dict[str, sa.ColumnElement[Any]] = {
 
 
 def page(
-    conn: sa.Connection, project_id: str | None, equal: Mapping[str, str], wanted: paging.Page
+    conn: sa.Connection, project_id: str | None, matches: paging.Matches, wanted: paging.Page
 ) -> list[attachments.Attachment]:
-    """Attachments whose volume is of that project (None: any) and whose columns have the values of `equal`."""
+    """Attachments whose volume is of that project (None: any) and whose columns match."""
     volume = models.volumes
     statement = sa.select(*attachments.COLUMNS).where(TABLE.c.deleted.is_(False))
     if project_id is not None:
         joined = TABLE.join(volume, volume.c.id == TABLE.c.volume_id)
         statement = statement.select_from(joined).where(volume.c.project_id == project_id)
-    for name, value in equal.items():
-        statement = statement.where(TABLE.c[name] == value)
+    statement = statement.where(*matches.conditions(TABLE))
     statement = paging.apply(conn, statement, wanted, SORT_KEYS, TABLE)
     return [attachments.record(row) for row in conn.execute(statement)]

@@ -16,7 +16,7 @@ import orjson
 import sqlalchemy as sa
 
 from cinder_lite import errors, states
-from cinder_lite.db import models, volumes
+from cinder_lite.db import admin_metadata, models, volumes
 from lite_common import db
 
 TABLE = models.volume_attachment
@@ -243,7 +243,13 @@ def remove(database: db.Database, volume_id: str, attachment_id: str) -> list[At
         volume = models.volumes
         live = sa.and_(TABLE.c.volume_id == volume.c.id, TABLE.c.deleted.is_(False))
         statement = (
-            sa.select(*COLUMNS, volume.c.status, volume.c.attach_status, volume.c.migration_status)
+            sa.select(
+                *COLUMNS,
+                volume.c.status,
+                volume.c.attach_status,
+                volume.c.migration_status,
+                admin_metadata.noted(admin_metadata.ATTACHED_MODE),
+            )
             .select_from(volume.outerjoin(TABLE, live))
             .where(volume.c.id == volume_id, volume.c.deleted.is_(False))
             .order_by(TABLE.c.created_at, TABLE.c.id)
@@ -255,6 +261,8 @@ def remove(database: db.Database, volume_id: str, attachment_id: str) -> list[At
             return left
         now = db.utcnow()
         move(conn, "remove", attachment_id, detach_time=now, deleted=True, deleted_at=now)
+        if rows[0][WIDTH + 3] and not left:
+            admin_metadata.drop(conn, volume_id, [admin_metadata.ATTACHED_MODE])
         before = tuple(rows[0][WIDTH : WIDTH + 2])
         after = states.after_detach((one.attach_status for one in left), before[0], rows[0][WIDTH + 2])
         if after != before:
@@ -269,8 +277,10 @@ def attach(database: db.Database, volume_id: str, values: Mapping[str, Any]) -> 
     """The old flow's os-attach: add an attached row (`instance_uuid`, `attached_host`, `mountpoint`, `attach_mode`,
     ...) and move the volume to in-use; the new attachment's id, or None when the volume's state does not allow it.
 
-    A row of the same instance or host that is already there is returned instead of a second one.
+    A row of the same instance or host that is already there is returned instead of a second one. Raises
+    errors.InvalidVolumeAttachMode when the volume may only be read and the mode is another.
     """
+    mode = str(values.get("attach_mode") or "rw")
     attachment_id = str(uuid.uuid4())
 
     def work(conn: sa.Connection) -> str | None:
@@ -278,6 +288,14 @@ def attach(database: db.Database, volume_id: str, values: Mapping[str, Any]) -> 
         names = ("attach", "attach_shared")
         if not volumes.move_any(conn, names, volume_id):
             return held
+        notes = admin_metadata.get(conn, volume_id)
+        readonly = notes.get(admin_metadata.READONLY, admin_metadata.FALSE)
+        if readonly == admin_metadata.TRUE and mode != "ro":
+            raise errors.InvalidVolumeAttachMode(mode=mode, volume_id=volume_id)
+        # As in Cinder: both show in the volume's metadata from here on.
+        admin_metadata.set_values(
+            conn, volume_id, {admin_metadata.READONLY: readonly, admin_metadata.ATTACHED_MODE: mode}
+        )
         if held is None:
             now = db.utcnow()
             first = {"id": attachment_id, "volume_id": volume_id, "attach_status": states.ATTACHED}

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from cinder_lite import errors, states
+from cinder_lite.db import admin_metadata, volumes
 from cinder_lite.db import attachments as attachment_rows
-from cinder_lite.db import volumes
 
 # Whoever has one of these holds, or is about to hold, the disk; a mere reservation needs no export.
 USING = frozenset({states.ATTACHED, states.ATTACHING, states.DETACHING})
@@ -18,10 +18,11 @@ USING = frozenset({states.ATTACHED, states.ATTACHING, states.DETACHING})
 
 @dataclass(frozen=True)
 class Exported:
-    """A volume with its live attachments, oldest first."""
+    """A volume with its live attachments, oldest first; `read_only` when nobody may write to it."""
 
     volume: volumes.Volume
     attachments: tuple[attachment_rows.Attachment, ...]
+    read_only: bool = False
 
     def attachment(self, attachment_id: str) -> attachment_rows.Attachment | None:
         """The attachment of that id, if it is still there."""
@@ -53,19 +54,21 @@ def on_backend(conn: sa.Connection, backend: str) -> list[Exported]:
 
 
 def _read(result: Iterable[Sequence[Any]]) -> Iterable[Exported]:
-    found: dict[str, tuple[volumes.Volume, list[attachment_rows.Attachment]]] = {}
+    found: dict[str, tuple[volumes.Volume, list[attachment_rows.Attachment], bool]] = {}
     for row in result:
-        _, mine = found.setdefault(row[0], (volumes.Volume(*row[:WIDTH]), []))
+        _, mine, _ = found.setdefault(row[0], (volumes.Volume(*row[:WIDTH]), [], bool(row[-1])))
         if row[WIDTH] is not None:
             mine.append(attachment_rows.record(row[WIDTH:]))
-    return [Exported(volume, tuple(mine)) for volume, mine in found.values()]
+    return [Exported(volume, tuple(mine), read_only) for volume, mine, read_only in found.values()]
 
 
 # On the path of every attach: made once, because making a statement of 42 columns costs as much as running it.
 WIDTH = len(volumes.COLUMNS)
 _LIVE = sa.and_(attachment_rows.TABLE.c.volume_id == volumes.TABLE.c.id, attachment_rows.TABLE.c.deleted.is_(False))
 _ALL = (
-    sa.select(*volumes.COLUMNS, *attachment_rows.COLUMNS)
+    sa.select(
+        *volumes.COLUMNS, *attachment_rows.COLUMNS, admin_metadata.noted(admin_metadata.READONLY, admin_metadata.TRUE)
+    )
     .select_from(volumes.WITH_TYPE.outerjoin(attachment_rows.TABLE, _LIVE))
     .where(volumes.TABLE.c.deleted.is_(False))
     .order_by(volumes.TABLE.c.id, attachment_rows.TABLE.c.created_at, attachment_rows.TABLE.c.id)

@@ -80,15 +80,44 @@ volumes = sa.Table(
     *_texts(255, "replication_status", "replication_extended_status", "replication_driver_data"),
     *_texts(36, "service_uuid"),
     sa.Column("shared_targets", sa.Boolean, default=False),
+    # What a volume in `extending` or `retyping` is on its way to; NULL otherwise. Counted by quotas from the start.
+    sa.Column("extend_new_size", sa.Integer),
+    *_texts(36, "retype_type_id"),
     *_common(),
     sa.Index("ix_volumes_project_page", "project_id", "deleted", "created_at", "id"),
     sa.Index("ix_volumes_page", "deleted", "created_at", "id"),
-    sa.Index("ix_volumes_usage", "project_id", "deleted", "use_quota", "volume_type_id", "size"),
+    sa.Index(
+        "ix_volumes_usage",
+        *("project_id", "deleted", "use_quota", "volume_type_id", "size", "extend_new_size", "retype_type_id"),
+    ),
     sa.Index("ix_volumes_host", "host", "deleted"),
     **MYSQL,
 )
 
 volume_metadata = _pairs("volume_metadata", "volume_id", "volumes.id")
+
+volume_admin_metadata = _pairs("volume_admin_metadata", "volume_id", "volumes.id")
+
+snapshots = sa.Table(
+    "snapshots",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("volume_id", sa.String(36), sa.ForeignKey("volumes.id"), nullable=False),
+    *_texts(255, "user_id", "project_id", "status", "progress"),
+    sa.Column("volume_size", sa.Integer, nullable=False),
+    *_texts(255, "display_name", "display_description"),
+    sa.Column("volume_type_id", sa.String(36), sa.ForeignKey("volume_types.id"), nullable=False),
+    *_texts(36, "group_snapshot_id"),
+    sa.Column("use_quota", sa.Boolean, nullable=False, default=True, server_default=sa.true()),
+    *_common(),
+    sa.Index("ix_snapshots_volume", "volume_id", "deleted"),
+    sa.Index("ix_snapshots_project_page", "project_id", "deleted", "created_at", "id"),
+    sa.Index("ix_snapshots_page", "deleted", "created_at", "id"),
+    sa.Index("ix_snapshots_usage", "project_id", "deleted", "use_quota", "volume_type_id", "volume_size"),
+    **MYSQL,
+)
+
+snapshot_metadata = _pairs("snapshot_metadata", "snapshot_id", "snapshots.id")
 
 volume_attachment = sa.Table(
     "volume_attachment",
@@ -168,5 +197,56 @@ services = sa.Table(
     sa.Column("frozen", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     *_common(),
     sa.UniqueConstraint("host", "binary", name="uniq_services_host_binary"),
+    **MYSQL,
+)
+
+messages = sa.Table(
+    "messages",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    *_texts(255, "request_id"),
+    *_texts(36, "resource_type"),
+    *_texts(255, "resource_uuid"),
+    sa.Column("event_id", sa.String(255), nullable=False),
+    sa.Column("action_id", sa.String(10), nullable=False),
+    sa.Column("detail_id", sa.String(10), nullable=False),
+    sa.Column("message_level", sa.String(255), nullable=False),
+    sa.Column("expires_at", DateTime),
+    *_common(),
+    sa.Index("ix_messages_project_page", "project_id", "deleted", "created_at", "id"),
+    sa.Index("ix_messages_expiry", "expires_at"),
+    **MYSQL,
+)
+
+volume_type_projects = sa.Table(
+    "volume_type_projects",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("volume_type_id", sa.String(36), sa.ForeignKey("volume_types.id"), nullable=False),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    *_common(),
+    sa.UniqueConstraint("volume_type_id", "project_id", name="uniq_volume_type_projects"),
+    **MYSQL,
+)
+
+default_volume_types = sa.Table(
+    "default_volume_types",
+    METADATA,
+    sa.Column("project_id", sa.String(255), primary_key=True),
+    sa.Column("volume_type_id", sa.String(36), sa.ForeignKey("volume_types.id"), nullable=False),
+    *_common(),
+    **MYSQL,
+)
+
+quota_classes = sa.Table(
+    "quota_classes",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("class_name", sa.String(255), nullable=False),
+    sa.Column("resource", sa.String(255), nullable=False),
+    sa.Column("hard_limit", sa.Integer),
+    *_common(),
+    sa.UniqueConstraint("class_name", "resource", name="uniq_quota_classes"),
     **MYSQL,
 )

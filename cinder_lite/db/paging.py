@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +20,19 @@ class Page:
     marker: str | None = None
     offset: int = 0
     sort: Sequence[tuple[str, bool]] = (("created_at", True),)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Which rows: columns that have these values, and columns that contain these texts."""
+
+    equal: Mapping[str, str] = field(default_factory=dict)
+    like: Mapping[str, str] = field(default_factory=dict)
+
+    def conditions(self, table: sa.Table) -> list[sa.ColumnElement[bool]]:
+        """As conditions on the table's columns."""
+        exact: list[sa.ColumnElement[bool]] = [table.c[name] == value for name, value in self.equal.items()]
+        return [*exact, *(table.c[name].contains(text, autoescape=True) for name, text in self.like.items())]
 
 
 def apply(

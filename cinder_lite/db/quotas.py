@@ -21,6 +21,7 @@ from lite_common import db
 USAGES = models.quota_usages
 VOLUMES = "volumes"
 GIGABYTES = "gigabytes"
+SNAPSHOTS = "snapshots"
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,24 @@ def drop_limits(conn: sa.Connection, project_id: str) -> None:
 
 
 def count(conn: sa.Connection, project_id: str) -> dict[str, Usage]:
-    """Usage by resource: volumes, gigabytes, and both per volume type (`volumes_NAME`). Two statements."""
-    volumes, types, open_ = models.volumes, models.volume_types, models.reservations
-    per_type = (
-        sa.select(types.c.name, sa.func.count(), sa.func.coalesce(sa.func.sum(volumes.c.size), 0))
-        .select_from(volumes.join(types, volumes.c.volume_type_id == types.c.id))
-        .where(volumes.c.project_id == project_id, volumes.c.deleted.is_(False), volumes.c.use_quota.is_(True))
-        .group_by(types.c.name)
-    )
+    """Usage by resource: volumes, snapshots, gigabytes of both, and all that per volume type (`volumes_NAME`).
+
+    A volume that grows or changes its type counts as what it will be. Three statements.
+    """
+    volumes, snapshots, open_ = models.volumes, models.snapshots, models.reservations
     in_use: dict[str, int] = {VOLUMES: 0, GIGABYTES: 0}
-    for name, number, size in conn.execute(per_type):
-        in_use[VOLUMES] += number
-        in_use[GIGABYTES] += int(size)
-        in_use[f"{VOLUMES}_{name}"] = number
-        in_use[f"{GIGABYTES}_{name}"] = int(size)
+    type_id, size = (
+        sa.func.coalesce(volumes.c[later], volumes.c[now])
+        for later, now in (("retype_type_id", "volume_type_id"), ("extend_new_size", "size"))
+    )
+    for resource, statement in (
+        (VOLUMES, _per_type(volumes, type_id, size)),
+        (SNAPSHOTS, _per_type(snapshots, snapshots.c.volume_type_id, snapshots.c.volume_size)),
+    ):
+        for name, number, total in conn.execute(statement, {"project": project_id}):
+            for counted, amount in ((resource, number), (GIGABYTES, int(total))):
+                in_use[counted] = in_use.get(counted, 0) + amount
+                in_use[f"{counted}_{name}"] = in_use.get(f"{counted}_{name}", 0) + amount
     unsettled = (
         sa.select(open_.c.resource, sa.func.sum(open_.c.delta))
         .where(open_.c.project_id == project_id, open_.c.deleted.is_(False), open_.c.expire > db.utcnow())
@@ -80,6 +85,17 @@ def count(conn: sa.Connection, project_id: str) -> dict[str, Usage]:
     )
     reserved = {resource: int(delta) for resource, delta in conn.execute(unsettled)}
     return {name: Usage(in_use.get(name, 0), reserved.get(name, 0)) for name in {**in_use, **reserved}}
+
+
+def _per_type(table: sa.Table, type_id: sa.ColumnElement[Any], size: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Type's name, number and GiB of what the table holds for the parameter `project`."""
+    types = models.volume_types
+    return (
+        sa.select(types.c.name, sa.func.count(), sa.func.coalesce(sa.func.sum(size), 0))
+        .select_from(table.join(types, type_id == types.c.id))
+        .where(table.c.project_id == sa.bindparam("project"), table.c.deleted.is_(False), table.c.use_quota.is_(True))
+        .group_by(types.c.name)
+    )
 
 
 def lock(conn: sa.Connection, project_id: str) -> None:
@@ -106,6 +122,15 @@ def store(conn: sa.Connection, project_id: str, counted: Mapping[str, Usage] | N
             changed = {"in_use": usage.in_use, "reserved": usage.reserved, "updated_at": now}
             conn.execute(USAGES.update().where(USAGES.c.id == row.id).values(changed))
     return ids
+
+
+def recount(conn: sa.Connection, project_id: str) -> None:
+    """Store the count after a change of what is counted, in the transaction that made it, under lock()."""
+    try:
+        store(conn, project_id)
+    except db.Duplicate as err:
+        # Two first changes of a project at once have no row to lock; the other one has made the rows now.
+        raise db_exc.RetryRequest(err) from err
 
 
 def reserve(

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cinder_lite import errors
-from cinder_lite.db import models
+from cinder_lite.db import models, type_access
 from lite_common import db
 
 TABLE = models.volume_types
@@ -44,24 +44,37 @@ class VolumeType:
 COLUMNS = (TABLE.c.id, TABLE.c.name, TABLE.c.description, TABLE.c.is_public, TABLE.c.qos_specs_id)
 
 
-def find(conn: sa.Connection, id_or_name: str) -> VolumeType | None:
-    """The type of that id, else of that name, else None; one statement."""
-    statement = _query().where(sa.or_(TABLE.c.id == id_or_name, TABLE.c.name == id_or_name))
+def find(conn: sa.Connection, id_or_name: str, project_id: str | None = None) -> VolumeType | None:
+    """The type of that id, else of that name, else None, also for one that `project_id` (None: any) may not use."""
+    named = sa.or_(TABLE.c.id == id_or_name, TABLE.c.name == id_or_name)
+    statement = _query().where(named, type_access.usable(project_id))
     found = _read(conn, statement)
     return next((one for one in found if one.id == id_or_name), found[0] if found else None)
 
 
-def get(conn: sa.Connection, id_or_name: str) -> VolumeType:
+def get(conn: sa.Connection, id_or_name: str, project_id: str | None = None) -> VolumeType:
     """As find(). Raises errors.VolumeTypeNotFound."""
-    found = find(conn, id_or_name)
+    found = find(conn, id_or_name, project_id)
     if found is None:
         raise errors.VolumeTypeNotFound(volume_type_id=id_or_name)
     return found
 
 
-def all_types(conn: sa.Connection) -> list[VolumeType]:
-    """Every type, newest first."""
-    return _read(conn, _query())
+def names(conn: sa.Connection) -> list[str]:
+    """The names of all types."""
+    return list(
+        conn.execute(sa.select(TABLE.c.name).where(TABLE.c.deleted.is_(False)).order_by(TABLE.c.name)).scalars()
+    )
+
+
+def of_ids(conn: sa.Connection, ids: Sequence[str]) -> list[VolumeType]:
+    """The types of these ids, in no order."""
+    return _read(conn, _query().where(TABLE.c.id.in_(ids))) if ids else []
+
+
+def update(conn: sa.Connection, type_id: str, values: Mapping[str, Any]) -> None:
+    """Write columns of the type."""
+    conn.execute(TABLE.update().where(TABLE.c.id == type_id).values({**values, "updated_at": db.utcnow()}))
 
 
 def insert(conn: sa.Connection, name: str, description: str | None, is_public: bool, specs: Mapping[str, str]) -> str:

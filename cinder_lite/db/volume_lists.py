@@ -82,14 +82,17 @@ def one(conn: sa.Connection, volume_id: str, project_id: str | None) -> Shown:
     found: list[Row] = [
         {name: row[f"a_{name}"] for name in ATTACHMENT_SHOWN} for row in rows if row["a_id"] is not None
     ]
-    texts = metadata.of_many(conn, [volume_id]) if rows[0]["has_metadata"] else {}
+    texts = metadata.shown_of_many(conn, [volume_id]) if rows[0]["has_metadata"] else {}
     return Shown([dict(rows[0])], {volume_id: found}, texts)
 
 
 @functools.cache
 def _one(scoped: bool) -> sa.Select[Any]:
-    has_metadata = sa.exists().where(
-        models.volume_metadata.c.volume_id == TABLE.c.id, models.volume_metadata.c.deleted.is_(False)
+    has_metadata = sa.or_(
+        *(
+            sa.exists().where(pairs.c.volume_id == TABLE.c.id, pairs.c.deleted.is_(False))
+            for pairs in (models.volume_metadata, models.volume_admin_metadata)
+        )
     )
     attached = sa.and_(ATTACHMENTS.c.volume_id == TABLE.c.id, *_attached())
     renamed = [column.label(f"a_{column.name}") for column in ATTACHMENT_COLUMNS]
@@ -107,7 +110,7 @@ def page(conn: sa.Connection, filters: Filters, wanted: paging.Page) -> Shown:
     statement = paging.apply(conn, statement, wanted, SORT_KEYS, TABLE)
     rows: list[Row] = _dicts(conn.execute(statement))
     ids = [row["id"] for row in rows]
-    return Shown(rows, _attachments(conn, ids), metadata.of_many(conn, ids))
+    return Shown(rows, _attachments(conn, ids), metadata.shown_of_many(conn, ids))
 
 
 def names(conn: sa.Connection, filters: Filters, wanted: paging.Page) -> list[Row]:
@@ -121,6 +124,22 @@ def count(conn: sa.Connection, filters: Filters) -> tuple[int, int]:
     total = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(TABLE.c.size), 0)).select_from(TABLE)
     number, size = conn.execute(total.where(*_where(filters))).one()
     return number, int(size)
+
+
+def distinct_metadata(conn: sa.Connection, filters: Filters) -> dict[str, list[str]]:
+    """All values of each key of the volumes' metadata."""
+    pairs = models.volume_metadata
+    statement = (
+        sa.select(pairs.c.key, pairs.c.value)
+        .select_from(pairs.join(TABLE, pairs.c.volume_id == TABLE.c.id))
+        .where(pairs.c.deleted.is_(False), *_where(filters))
+        .distinct()
+        .order_by(pairs.c.key, pairs.c.value)
+    )
+    found: dict[str, list[str]] = {}
+    for key, value in conn.execute(statement):
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def _attached() -> tuple[sa.ColumnElement[bool], ...]:

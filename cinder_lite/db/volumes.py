@@ -19,6 +19,8 @@ from lite_common import db
 
 TABLE = models.volumes
 STATUS_COLUMNS = frozenset({"status", "attach_status"})
+# The columns of `changes.Pending`, and the status before the change.
+PENDING_NOTHING = {"extend_new_size": None, "retype_type_id": None, "previous_status": None}
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,16 @@ def move(
     """Make the move `states.VOLUME[name]` and write `values` with it; False when its state rules it out."""
     step = states.VOLUME[name]
     key = {"id": volume_id, "deleted": False} | ({} if project_id is None else {"project_id": project_id})
-    return db.compare_and_swap(
-        conn, TABLE, key, step.expected, {**step.values, **values}, *conditions, parameters=parameters
-    )
+    written = {**step.values, **(PENDING_NOTHING if _ends_a_change(step) else {}), **values}
+    return db.compare_and_swap(conn, TABLE, key, step.expected, written, *conditions, parameters=parameters)
+
+
+def _ends_a_change(step: states.Move) -> bool:
+    """Whether the move may lead out of `extending` or `retyping`: the volume is on its way to nothing then."""
+    before = step.expected.get("status")
+    if before is None:
+        return "status" in step.values
+    return bool(states.ENDS_BY_ITSELF & (before if isinstance(before, frozenset) else {before}))
 
 
 def move_any(conn: sa.Connection, names: Sequence[str], volume_id: str, *, project_id: str | None = None) -> bool:
@@ -172,10 +181,21 @@ def unreserve(conn: sa.Connection, volume_id: str, project_id: str | None = None
     return move(conn, "unreserve", volume_id, project_id=project_id, status=status)
 
 
-def begin_deleting(conn: sa.Connection, volume_id: str) -> bool:
-    """Move to `deleting` unless the volume is attached, in use or migrating."""
-    loose = TABLE.c.attach_status != states.ATTACHED
-    return move(conn, "begin_deleting", volume_id, loose, terminated_at=db.utcnow())
+def begin_deleting(conn: sa.Connection, volume_id: str, *, force: bool = False) -> bool:
+    """Move to `deleting` unless the volume is attached, in use or migrating; with `force` from any state in which no
+    attachment is `attached`. Whether it has snapshots is for `snapshots.begin_deleting_volume`, which holds its row."""
+    loose = [TABLE.c.attach_status != states.ATTACHED]
+    if force:
+        # The volume's attach_status is that of the newest attachment; another guest may use the disk.
+        attached = models.volume_attachment.alias()
+        used = sa.exists().where(
+            attached.c.volume_id == TABLE.c.id,
+            attached.c.deleted.is_(False),
+            attached.c.attach_status == states.ATTACHED,
+        )
+        loose.append(~used)
+    name = "begin_deleting_forced" if force else "begin_deleting"
+    return move(conn, name, volume_id, *loose, terminated_at=db.utcnow())
 
 
 def destroy(database: db.Database, volume_id: str) -> bool:
@@ -190,7 +210,7 @@ def destroy(database: db.Database, volume_id: str) -> bool:
         gone = {"deleted": True, "deleted_at": db.utcnow()}
         ended = {"status": states.DELETED, "attach_status": states.DETACHED, "migration_status": None}
         done = conn.execute(TABLE.update().where(*visible(volume_id, None)).values(gone | ended)).rowcount == 1
-        for table in (models.volume_metadata, models.volume_attachment):
+        for table in (models.volume_metadata, models.volume_admin_metadata, models.volume_attachment):
             conn.execute(table.update().where(table.c.volume_id == volume_id, table.c.deleted.is_(False)).values(gone))
         quotas.store(conn, row.project_id)
         return done

@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cinder_lite.db import messages as rows
 from cinder_lite.db import placement, services
 from cinder_lite.scheduler import filters
 from cinder_lite.scheduler.host_state import HostStates, Member
+from cinder_lite.volume import messages
 from lite_common import context, db, errors
 
 LOG = logging.getLogger(__name__)
@@ -37,6 +39,15 @@ class VolumeDaemon(Protocol):
     ) -> None:
         """Have the volume made there."""
 
+    def create_snapshot(self, ctx: context.RequestContext, host: str, snapshot_id: str) -> None:
+        """Have the snapshot made there."""
+
+    def extend_volume(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
+        """Have the volume extended there."""
+
+    def retype(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
+        """Have the volume get its new type there."""
+
     def publish_service_capabilities(self, ctx: context.RequestContext) -> None:
         """Ask all backends for a report."""
 
@@ -50,6 +61,7 @@ class Options:
     capacity_weight_multiplier: float = 1.0
     service_down_time: float = 60.0
     init_wait_time: float = 60.0
+    message_ttl: float = messages.LIFETIME
 
 
 @dataclass
@@ -60,6 +72,16 @@ class Scheduler:
     volume: VolumeDaemon
     states: HostStates
     options: Options
+
+    @property
+    def messages(self) -> messages.Messages:
+        """How users are told of what failed."""
+        return messages.Messages(self.database, self.options.message_ttl)
+
+    def known_pools(self) -> list[dict[str, Any]]:
+        """The pools of those backends as they were last reported, as {"name", "capabilities"}."""
+        hosts = {member.host for member in self.members()}
+        return [pool for pool in self.states.snapshot() if pool["name"].partition("#")[0] in hosts]
 
     def members(self) -> list[Member]:
         """The backends that are enabled and alive."""
@@ -116,8 +138,16 @@ def lost(scheduler: Scheduler, untouched_for: float = LOST_AFTER) -> list[str]:
         return [volume.id for volume in placement.waiting(conn, untouched_for)]
 
 
+def prune_messages(database: db.Database) -> None:
+    """Remove the user messages whose time is up."""
+    with database.connection() as conn:
+        number = rows.prune(conn)
+    if number:
+        LOG.info("removed %d user messages whose time was up", number)
+
+
 def chosen_filters(names: Sequence[str]) -> list[filters.Filter]:
-    """The filters of those names, after the one that always holds.
+    """The filters of those names, after the two that always hold.
 
     Raises errors.Invalid, naming the option, for a name that is unknown.
     """
@@ -126,4 +156,4 @@ def chosen_filters(names: Sequence[str]) -> list[filters.Filter]:
         raise errors.Invalid(
             f"scheduler_default_filters names {', '.join(unknown)}; known are {', '.join(filters.FILTERS)}."
         )
-    return [filters.not_tried, *(filters.FILTERS[name] for name in names)]
+    return [filters.not_tried, filters.has_source, *(filters.FILTERS[name] for name in names)]

@@ -16,12 +16,14 @@ from cinder_lite.scheduler.host_state import Pool
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a pool. `size` in GiB; no zones: any; `tried` are backends (host@name) that failed."""
+    """What is asked of a pool. `size` in GiB; no zones: any; `tried` are backends (host@name) that failed; `pool` is
+    the one (host@name#pool) that has what the volume is made from."""
 
     size: int
     extra_specs: Mapping[str, str] = field(default_factory=dict)
     availability_zones: Sequence[str] = ()
     tried: Sequence[str] = ()
+    pool: str | None = None
 
 
 Filter = Callable[[Pool, Request], str | None]
@@ -69,6 +71,13 @@ def not_tried(pool: Pool, request: Request) -> str | None:
     Cinder leaves this to a filter that is not in its default list; here it always holds.
     """
     return "has already failed to make it" if pool.host in request.tried else None
+
+
+def has_source(pool: Pool, request: Request) -> str | None:
+    """What a volume is made from is on one pool only, and no bytes are carried to others."""
+    if request.pool in (None, pool.name):
+        return None
+    return f"does not have what the volume is made from, which is on {request.pool}"
 
 
 FILTERS: Mapping[str, Filter] = {

@@ -14,10 +14,11 @@ from taskflow import task
 from taskflow.patterns import linear_flow
 
 from cinder_lite import errors, flows, states
-from cinder_lite.db import placement, types, volumes
+from cinder_lite.db import placement, sources, types, volumes
 from cinder_lite.scheduler import filters, weights
 from cinder_lite.scheduler.core import Scheduler
 from cinder_lite.scheduler.host_state import Pool
+from cinder_lite.volume import messages
 from lite_common import context, trace
 from lite_common import errors as common_errors
 
@@ -40,6 +41,7 @@ class ExtractSchedulerSpecTask(task.Task):
         with self._scheduler.database.connection() as conn:
             volume = volumes.get(conn, volume_id)
             volume_type = types.get(conn, volume.volume_type_id)
+            backend = sources.backend(conn, volume.snapshot_id, volume.source_volid)
         return {
             "volume_id": volume_id,
             "volume_properties": {"size": volume.size, "availability_zone": volume.availability_zone},
@@ -49,6 +51,7 @@ class ExtractSchedulerSpecTask(task.Task):
                 "extra_specs": dict(volume_type.extra_specs),
             },
             "availability_zones": [volume.availability_zone] if volume.availability_zone else [],
+            "resource_backend": backend,
         }
 
 
@@ -93,8 +96,11 @@ class ScheduleCreateVolumeTask(task.Task):
         """Move the volume to `error`; one that is gone, or that a backend has by now, is not touched."""
         causes = "; ".join(failure.exception_str for failure in flow_failures.values())
         with self._scheduler.database.connection() as conn:
-            if volumes.move(conn, "create_failed", volume_id, volumes.TABLE.c.host.is_(None)):
-                LOG.error("volume %s goes to %s: %s", volume_id, states.ERROR, causes)
+            failed = volumes.move(conn, "create_failed", volume_id, volumes.TABLE.c.host.is_(None))
+        if failed:
+            LOG.error("volume %s goes to %s: %s", volume_id, states.ERROR, causes)
+            detail = messages.detail_of(next((failure.exception for failure in flow_failures.values()), None))
+            self._scheduler.messages.tell(self._ctx, volume_id, messages.SCHEDULE_ALLOCATE_VOLUME, detail)
 
 
 def create_volume(
@@ -137,6 +143,7 @@ def _request(spec: Mapping[str, Any], retry: Mapping[str, Any]) -> filters.Reque
         extra_specs=(spec.get("volume_type") or {}).get("extra_specs") or {},
         availability_zones=tuple(spec.get("availability_zones") or ()),
         tried=tuple(retry["backends"]),
+        pool=spec.get("resource_backend"),
     )
 
 

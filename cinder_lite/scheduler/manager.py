@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinder_lite.scheduler import core
+from cinder_lite.scheduler import core, placed
 from lite_common import context
 
 
@@ -30,6 +30,18 @@ class SchedulerManager:
             lambda: flow.create_volume(self._scheduler, ctx, volume_id, request_spec, filter_properties)
         )
 
+    def create_snapshot(self, ctx: context.RequestContext, snapshot_id: str) -> None:
+        """Cast: see `placed.create_snapshot`."""
+        self._waiting.submit(lambda: placed.create_snapshot(self._scheduler, ctx, snapshot_id))
+
+    def extend_volume(self, ctx: context.RequestContext, volume_id: str) -> None:
+        """Cast: see `placed.extend_volume`."""
+        self._waiting.submit(lambda: placed.extend_volume(self._scheduler, ctx, volume_id))
+
+    def retype(self, ctx: context.RequestContext, volume_id: str, migration_policy: str = "never") -> None:
+        """Cast: see `placed.retype`."""
+        self._waiting.submit(lambda: placed.retype(self._scheduler, ctx, volume_id, migration_policy))
+
     def update_service_capabilities(
         self, ctx: context.RequestContext, service_name: str, host: str, capabilities: dict[str, Any]
     ) -> None:
@@ -38,8 +50,8 @@ class SchedulerManager:
         self._waiting.release()
 
     def get_pools(self, ctx: context.RequestContext) -> list[dict[str, Any]]:
-        """Call: see `host_state.HostStates.snapshot`."""
-        return self._scheduler.states.snapshot()
+        """Call: see `core.Scheduler.known_pools`."""
+        return self._scheduler.known_pools()
 
     def release_waiting(self) -> None:
         """Timer: run the requests that have waited long enough for a first report."""

@@ -31,6 +31,18 @@ class SchedulerRpc:
             filter_properties=filter_properties,
         )
 
+    def create_snapshot(self, ctx: context.RequestContext, snapshot_id: str) -> None:
+        """Cast: have the snapshot, which is in state creating, made if its volume's backend has room."""
+        self._client.cast(ctx, "create_snapshot", snapshot_id=snapshot_id)
+
+    def extend_volume(self, ctx: context.RequestContext, volume_id: str) -> None:
+        """Cast: have the volume, which is in state extending, extended if its backend has room."""
+        self._client.cast(ctx, "extend_volume", volume_id=volume_id)
+
+    def retype(self, ctx: context.RequestContext, volume_id: str, migration_policy: str) -> None:
+        """Cast: have the volume, which is in state retyping, retyped if its backend offers what the type demands."""
+        self._client.cast(ctx, "retype", volume_id=volume_id, migration_policy=migration_policy)
+
     def update_service_capabilities(self, ctx: context.RequestContext, host: str, capabilities: dict[str, Any]) -> None:
         """Fanout: what the backend `host@name` can do and has left."""
         self._client.cast(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cinder_lite import errors, quota, states
-from cinder_lite.db import metadata, paging, services, volume_lists, volumes
+from cinder_lite.db import metadata, paging, services, snapshots, volume_lists, volumes
 from cinder_lite.volume import requests
 from lite_common import context, db, trace
 from lite_common import errors as common_errors
@@ -91,6 +91,11 @@ class VolumeApi:
         with self._db.connection() as conn:
             return volume_lists.count(conn, filters)
 
+    def distinct_metadata(self, filters: volume_lists.Filters) -> dict[str, list[str]]:
+        """All values of each key of the metadata of the volumes that the filters let through."""
+        with self._db.connection() as conn:
+            return volume_lists.distinct_metadata(conn, filters)
+
     def update(
         self, ctx: context.RequestContext, volume_id: str, columns: Mapping[str, Any], pairs: Mapping[str, str] | None
     ) -> volume_lists.Shown:
@@ -106,11 +111,14 @@ class VolumeApi:
         self._db.run(work)
         return self.show(ctx, volume_id)
 
-    def delete(self, ctx: context.RequestContext, volume_id: str) -> None:
-        """Begin to delete a volume; one that no backend ever had is gone at once.
+    def delete(
+        self, ctx: context.RequestContext, volume_id: str, *, cascade: bool = False, force: bool = False
+    ) -> None:
+        """Begin to delete a volume, with `cascade` its snapshots too, with `force` in any status; one that no backend
+        ever had is gone at once.
 
-        Raises errors.VolumeNotFound, errors.InvalidVolume when it is attached, reserved or busy, errors.Unavailable
-        when the backend's daemon cannot be told (the volume is as it was then).
+        Raises errors.VolumeNotFound, errors.InvalidVolume when it is attached, reserved or busy or has snapshots (that
+        may not be deleted), errors.Unavailable when the backend's daemon cannot be told (all is as it was then).
         """
         with self._db.connection() as conn:
             volume = volumes.get(conn, volume_id, visible_project(ctx))
@@ -118,19 +126,13 @@ class VolumeApi:
         if host is None:
             volumes.destroy(self._db, volume_id)
             return
-        with self._db.connection() as conn:
-            if not volumes.begin_deleting(conn, volume_id):
-                now = volumes.get(conn, volume_id)
-                raise errors.InvalidVolume(
-                    reason=f"Volume status must be available or error and the volume must not be migrating or "
-                    f"attached to be deleted, but volume {volume_id} has status {now.status} and "
-                    f"attach_status {now.attach_status}. Detach it first, or wait."
-                )
+        if not snapshots.begin_deleting_volume(self._db, volume_id, cascade=cascade, force=force):
+            with self._db.connection() as conn:
+                raise _undeletable(volumes.get(conn, volume_id), snapshots.of_volume(conn, volume_id))
         try:
             self._daemon.delete_volume(ctx, host, volume_id)
         except common_errors.Unavailable:
-            with self._db.connection() as conn:
-                volumes.move(conn, "delete_refused", volume_id, status=volume.status, terminated_at=None)
+            snapshots.undo_deleting_volume(self._db, volume_id, volume.status)
             raise
 
     def metadata(self, ctx: context.RequestContext, volume_id: str) -> dict[str, str]:
@@ -162,6 +164,17 @@ class VolumeApi:
         """Availability zones, and whether a backend takes volumes there."""
         with self._db.connection() as conn:
             return services.zones(services.listed(conn, binary="cinder-volume"))
+
+
+def _undeletable(volume: volumes.Volume, found: list[snapshots.Snapshot]) -> errors.InvalidVolume:
+    """The refusal that tells what of all that rules a deletion out there is."""
+    has = f" and snapshots: {', '.join(f'{one.id} ({one.status})' for one in found[:5])}" if found else ""
+    advice = "Delete its snapshots first, or wait." if found else "Detach it first, or wait."
+    return errors.InvalidVolume(
+        reason="Volume status must be available or error and the volume must not be migrating, attached or have "
+        f"snapshots to be deleted, but volume {volume.id} has status {volume.status} and attach_status "
+        f"{volume.attach_status}{has}. {advice}"
+    )
 
 
 def _refuse_maintenance(volume: volumes.Volume) -> None:

@@ -115,7 +115,8 @@ class AttachmentApi:
         return dataclasses.replace(
             attachment,
             attach_status=states.ATTACHED if attached else states.ATTACHING,
-            attach_mode=attachment.attach_mode or info.get("access_mode"),
+            # A volume that may only be read is attached so, whatever was asked for.
+            attach_mode="ro" if info.get("access_mode") == "ro" else attachment.attach_mode or info.get("access_mode"),
             connection_info=info,
         )
 
@@ -157,11 +158,11 @@ class AttachmentApi:
             return attachments.find(conn, attachment_id, api.visible_project(ctx)).attachment
 
     def page(
-        self, project_id: str | None, equal: Mapping[str, str], wanted: paging.Page
+        self, project_id: str | None, matches: paging.Matches, wanted: paging.Page
     ) -> list[attachments.Attachment]:
         """A page of the attachments of a project (None: any)."""
         with self._db.connection() as conn:
-            return attachment_lists.page(conn, project_id, equal, wanted)
+            return attachment_lists.page(conn, project_id, matches, wanted)
 
     def _why_not_reserved(self, volume_id: str, project: str | None) -> common_errors.LiteError:
         with self._db.connection() as conn:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from cinder_lite import errors
 from cinder_lite.drivers import base as drivers
 from cinder_lite.targets import base as targets
+from cinder_lite.volume import messages
 from lite_common import context, db, locks
 from lite_common import errors as common_errors
 
@@ -39,13 +40,22 @@ class Scheduler(Protocol):
         """Hand the volume to the scheduler."""
 
 
+class Compute(Protocol):
+    """The part of the compute API's client that is used here."""
+
+    def volume_extended(self, ctx: context.RequestContext, server_id: str, volume_id: str) -> None:
+        """Tell the server that a volume of its has grown."""
+
+
 @dataclass
 class Backend:
     """The backend `name` (host@section) with its parts. All operation modules take it as their first argument.
 
     `ready` is set while driver and target can work, `trouble` says why they cannot. `generation` is the start of the
     target daemon whose exports were last made complete, `suspects` the exports that nobody needed at the last look,
-    `busy_since` when a deletion first found the device of a volume open.
+    `busy_since` when a deletion first found the device of a volume open. `compute` is told of volumes that grew,
+    `ungrown` are those (by id) whose target cannot show it while somebody is logged in. `message_lifetime` is the
+    option message_ttl.
     """
 
     name: str
@@ -53,12 +63,20 @@ class Backend:
     target: targets.TargetDriver
     database: db.Database
     availability_zone: str = "nova"
+    compute: Compute | None = None
     locks: locks.NamedLocks = field(default_factory=lambda: locks.NamedLocks("volume", timeout=LOCK_WAIT))
     ready: threading.Event = field(default_factory=threading.Event)
     trouble: str = "it has not been set up yet"
     generation: str = ""
     suspects: frozenset[str] = frozenset()
     busy_since: dict[str, float] = field(default_factory=dict)
+    ungrown: set[str] = field(default_factory=set)
+    message_lifetime: float = messages.LIFETIME
+
+    @property
+    def messages(self) -> messages.Messages:
+        """How users are told of what failed."""
+        return messages.Messages(self.database, self.message_lifetime)
 
     @property
     def host(self) -> str:
@@ -89,3 +107,8 @@ class Backend:
 def volume_name(volume_id: str) -> str:
     """The name under which driver and target know the volume."""
     return f"volume-{volume_id}"
+
+
+def snapshot_name(snapshot_id: str) -> str:
+    """The name under which the driver knows the snapshot."""
+    return f"snapshot-{snapshot_id}"

@@ -13,7 +13,7 @@ from typing import Any
 from cinder_lite import errors
 from cinder_lite.db import attachments
 from cinder_lite.db import exports as rows
-from cinder_lite.volume import exports
+from cinder_lite.volume import exports, messages
 from cinder_lite.volume.backend import Backend
 from lite_common import context, trace
 from lite_common import errors as common_errors
@@ -30,7 +30,10 @@ def attachment_update(
     and database raise. After an error the row is as it was, and what nobody else uses of export and access is gone.
     """
     backend.target.validate_connector(connector)
-    with backend.work_on(ctx, volume_id, "attachment_update"):
+    with (
+        backend.messages.about(ctx, volume_id, messages.UPDATE_ATTACHMENT),
+        backend.work_on(ctx, volume_id, "attachment_update"),
+    ):
         with trace.step("attachment_update", volume=volume_id, attachment=attachment_id):
             with backend.database.connection() as conn:
                 found = rows.find(conn, volume_id)
@@ -57,7 +60,7 @@ def _connect(
     export: exports.Export,
     connector: dict[str, Any],
 ) -> dict[str, Any]:
-    mode = attachment.attach_mode or connector.get("mode") or "rw"
+    mode = "ro" if found.read_only else attachment.attach_mode or connector.get("mode") or "rw"
     nested = exports.connection(backend, found.volume, export, connector, mode)
     info = nested["data"] | {"driver_volume_type": nested["driver_volume_type"], "attachment_id": attachment.id}
     done = attachments.connect(

@@ -19,12 +19,12 @@ from taskflow.patterns import linear_flow
 
 from cinder_lite import errors, quota
 from cinder_lite.db import services, types, volumes
-from cinder_lite.volume.requests import CreateRequest, Defaults
+from cinder_lite.volume import api, default_types, sources
+from cinder_lite.volume.requests import CreateRequest, Defaults, check_size
 from lite_common import context, db
 from lite_common import errors as common_errors
 
 LOG = logging.getLogger(__name__)
-MAX_SIZE = 2147483647
 
 
 class Scheduler(Protocol):
@@ -48,6 +48,7 @@ class Spec:
     size: int
     volume_type: types.VolumeType
     availability_zone: str
+    source: sources.Source | None = None
 
 
 class ExtractVolumeRequestTask(task.Task):
@@ -60,18 +61,27 @@ class ExtractVolumeRequestTask(task.Task):
         self._db = database
         self._defaults = defaults
 
-    def execute(self, request: CreateRequest) -> Spec:
+    def execute(self, ctx: context.RequestContext, request: CreateRequest) -> Spec:
         """The definite request. Raises errors of the Invalid and NotFound families."""
-        size = check_size(request.size)
         with self._db.connection() as conn:
-            found = types.find(conn, request.volume_type or self._defaults.volume_type)
-            if found is None and request.volume_type is None:
-                raise errors.DefaultTypeMissing(name=self._defaults.volume_type)
-            if found is None:
-                raise errors.VolumeTypeNotFound(volume_type_id=request.volume_type)
-            zone = self._zone(conn, request.availability_zone, found.zones)
+            source = sources.find(conn, request, api.visible_project(ctx))
+            size = check_size(source.size if source and request.size is None else request.size)
+            found = self._type(conn, ctx, request.volume_type, source)
+            asked = request.availability_zone
+            if source is not None:
+                sources.check_size(source, size)
+                sources.check_type(conn, source, found)
+                asked = sources.check_zone(source, asked)
+            zone = self._zone(conn, asked, found.zones)
         _check_type_limits(found, size)
-        return Spec(str(uuid.uuid4()), size, found, zone)
+        return Spec(str(uuid.uuid4()), size, found, zone, source)
+
+    def _type(
+        self, conn: Any, ctx: context.RequestContext, asked: str | None, source: sources.Source | None
+    ) -> types.VolumeType:
+        """The type asked for, else the source's, else the default."""
+        of_source = types.find(conn, source.volume_type_id) if source and asked is None else None
+        return of_source or default_types.resolve(conn, ctx, asked, self._defaults.volume_type)
 
     def _zone(self, conn: Any, asked: str | None, of_type: Sequence[str]) -> str:
         default = self._defaults.availability_zone
@@ -132,6 +142,9 @@ class EntryCreateTask(task.Task):
             "availability_zone": spec.availability_zone,
             "volume_type_id": spec.volume_type.id,
             "multiattach": spec.volume_type.multiattach,
+            "snapshot_id": request.snapshot_id,
+            "source_volid": request.source_volid,
+            "bootable": bool(spec.source and spec.source.bootable),
         }
         created_at = self._db.run(lambda conn: volumes.insert(conn, entry, request.metadata))
         return entry | {"created_at": created_at}
@@ -176,6 +189,9 @@ class VolumeCastTask(task.Task):
                 "extra_specs": dict(spec.volume_type.extra_specs),
             },
             "availability_zones": [spec.availability_zone],
+            "snapshot_id": request.snapshot_id,
+            "source_volid": request.source_volid,
+            "resource_backend": spec.source.host if spec.source else None,
         }
         self._scheduler.create_volume(
             ctx, entry["id"], request_spec, {"scheduler_hints": dict(request.scheduler_hints)}
@@ -208,16 +224,6 @@ def run(
             (one.exception for one in failures if isinstance(one.exception, common_errors.LiteError)), failures
         ) from failures
     return engine.storage.fetch("entry"), engine.storage.fetch("spec")
-
-
-def check_size(size: int | str | None) -> int:
-    """The size as a number of GiB. Raises errors.InvalidInput when it is none from 1 to 2147483647."""
-    # Python refuses to read very long numbers, and none of them is a size.
-    readable = isinstance(size, str) and len(size) <= 20 and size.isascii() and size.isdigit()
-    number = int(size) if readable and size is not None else size
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MAX_SIZE:
-        raise errors.InvalidInput(reason=f"Volume size '{size!s:.40}' must be an integer and greater than 0")
-    return number
 
 
 def _check_type_limits(volume_type: types.VolumeType, size: int) -> None:

@@ -8,7 +8,7 @@ import time
 from cinder_lite import errors, states
 from cinder_lite.db import exports as rows
 from cinder_lite.db import volumes
-from cinder_lite.volume import exports
+from cinder_lite.volume import exports, snapshot_work
 from cinder_lite.volume.backend import Backend, volume_name
 from lite_common import context, trace
 from lite_common import errors as common_errors
@@ -25,7 +25,7 @@ def delete_volume(backend: Backend, ctx: context.RequestContext, volume_id: str)
     In use: back to `available`, errors.VolumeIsBusy; where only a program of this host has the device open (a scan,
     a backup), that is after it was tried again for BUSY_LIMIT seconds. A part that it needs is down, or the bytes are
     wiped and cannot be let go yet: stays `deleting` and is tried again by `recovery`. Any other failure:
-    `error_deleting`. The project's usage sinks in the row's own transaction.
+    `error_deleting`. The project's usage sinks in the row's own transaction. Snapshots in state `deleting` go first.
     """
     with backend.work_on(ctx, volume_id, "delete_volume"):
         with trace.step("delete_volume", volume=volume_id):
@@ -48,6 +48,7 @@ def _delete(backend: Backend, found: rows.Exported) -> None:
             raise errors.VolumeIsBusy(volume_id=volume.id, reason="it is attached. Detach it first.")
         if volume.provider_location is not None or name in backend.target.exported():
             exports.drop(backend, volume)
+        snapshot_work.delete_all(backend, volume.id)
         backend.driver.delete_volume(name)
     except errors.VolumeIsBusy as err:
         since = backend.busy_since.setdefault(volume.id, time.monotonic())
@@ -67,5 +68,6 @@ def _delete(backend: Backend, found: rows.Exported) -> None:
 
 
 def _move(backend: Backend, name: str, volume_id: str) -> None:
+    snapshot_work.settle_all(backend, volume_id, name)
     with backend.database.connection() as conn:
         volumes.move(conn, name, volume_id)

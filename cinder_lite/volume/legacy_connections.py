@@ -12,7 +12,7 @@ from typing import Any
 from cinder_lite import errors
 from cinder_lite.db import attachments, volumes
 from cinder_lite.db import exports as rows
-from cinder_lite.volume import exports
+from cinder_lite.volume import exports, messages
 from cinder_lite.volume.backend import Backend
 from lite_common import context, trace
 
@@ -34,7 +34,8 @@ def initialize_connection(
             done = False
             try:
                 exports.grant(backend, found.volume, export, connector)
-                info = exports.connection(backend, found.volume, export, connector, connector.get("mode") or "rw")
+                mode = "ro" if found.read_only else connector.get("mode") or "rw"
+                info = exports.connection(backend, found.volume, export, connector, mode)
                 if export.changed:
                     with backend.database.connection() as conn:
                         volumes.update(conn, volume_id, **export.changed)
@@ -75,9 +76,13 @@ def attach_volume(
 ) -> str:
     """Record that the disk is in the server, and return the attachment's id. May be repeated.
 
-    Raises errors.InvalidVolume when somebody else has the volume.
+    Raises errors.InvalidVolume when somebody else has the volume, errors.InvalidVolumeAttachMode when it may only be
+    read and `mode` is another.
     """
-    with backend.work_on(ctx, volume_id, "attach_volume"):
+    with (
+        backend.messages.about(ctx, volume_id, messages.ATTACH_VOLUME),
+        backend.work_on(ctx, volume_id, "attach_volume"),
+    ):
         with trace.step("attach_volume", volume=volume_id, server=instance_uuid):
             values = {
                 "instance_uuid": instance_uuid,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinder_lite.volume import connections, delete, legacy_connections, reports
+from cinder_lite.volume import change_work, connections, delete, legacy_connections, reports, snapshot_work
 from cinder_lite.volume.backend import Backend, Scheduler
 from lite_common.context import RequestContext
 
@@ -33,6 +33,22 @@ class VolumeManager:
     def delete_volume(self, ctx: RequestContext, volume_id: str) -> None:
         """Cast: see `delete.delete_volume`."""
         delete.delete_volume(self._backend, ctx, volume_id)
+
+    def create_snapshot(self, ctx: RequestContext, snapshot_id: str) -> None:
+        """Cast: see `snapshot_work.create_snapshot`."""
+        snapshot_work.create_snapshot(self._backend, ctx, snapshot_id)
+
+    def delete_snapshot(self, ctx: RequestContext, snapshot_id: str) -> None:
+        """Cast: see `snapshot_work.delete_snapshot`."""
+        snapshot_work.delete_snapshot(self._backend, ctx, snapshot_id)
+
+    def extend_volume(self, ctx: RequestContext, volume_id: str) -> None:
+        """Cast: see `change_work.extend_volume`."""
+        change_work.extend_volume(self._backend, ctx, volume_id)
+
+    def retype(self, ctx: RequestContext, volume_id: str) -> None:
+        """Cast: see `change_work.retype`."""
+        change_work.retype(self._backend, ctx, volume_id)
 
     def attachment_update(
         self, ctx: RequestContext, volume_id: str, attachment_id: str, connector: dict[str, Any]

@@ -7,8 +7,9 @@ scheduler for another backend or, when attempts are used up, to `error`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ from taskflow.patterns import linear_flow
 
 from cinder_lite import errors, flows, states
 from cinder_lite.db import placement, volumes
-from cinder_lite.volume.backend import Backend, Scheduler, volume_name
+from cinder_lite.volume import messages
+from cinder_lite.volume.backend import Backend, Scheduler, snapshot_name, volume_name
 from lite_common import context, db, trace
 from lite_common import errors as common_errors
 
@@ -36,9 +38,10 @@ class ExtractVolumeRefTask(task.Task):
 
     default_provides = "volume"
 
-    def __init__(self, backend: Backend, outcome: Outcome) -> None:
+    def __init__(self, backend: Backend, ctx: context.RequestContext, outcome: Outcome) -> None:
         super().__init__()
         self._backend = backend
+        self._ctx = ctx
         self._outcome = outcome
 
     def execute(self, volume_id: str) -> volumes.Volume:
@@ -46,11 +49,16 @@ class ExtractVolumeRefTask(task.Task):
         with self._backend.database.connection() as conn:
             return volumes.get(conn, volume_id)
 
-    def revert(self, result: Any, **kwargs: Any) -> None:
-        """Move the volume to `error` unless it was given back."""
-        if isinstance(result, volumes.Volume) and not self._outcome.rescheduled:
-            with self._backend.database.connection() as conn:
-                volumes.move(conn, "create_failed", result.id)
+    def revert(self, result: Any, flow_failures: Mapping[str, Any], **kwargs: Any) -> None:
+        """Move the volume to `error`, and say why to its user, unless it was given back."""
+        if not isinstance(result, volumes.Volume) or self._outcome.rescheduled:
+            return
+        with self._backend.database.connection() as conn:
+            failed = volumes.move(conn, "create_failed", result.id)
+        if failed:
+            cause = next((failure.exception for failure in flow_failures.values()), None)
+            detail = messages.detail_of(cause, messages.DRIVER_FAILED_CREATE)
+            self._backend.messages.tell(self._ctx, result.id, messages.CREATE_VOLUME_FROM_BACKEND, detail)
 
 
 class OnFailureRescheduleTask(task.Task):
@@ -97,8 +105,13 @@ class ExtractVolumeSpecTask(task.Task):
     default_provides = "volume_spec"
 
     def execute(self, volume: volumes.Volume) -> dict[str, Any]:
-        """Kind, name and size; `raw` is an empty volume."""
-        return {"type": "raw", "name": volume_name(volume.id), "size": volume.size}
+        """Kind, name and size; `raw` is an empty volume, `snap` and `source_vol` have a source's id and name."""
+        spec: dict[str, Any] = {"type": "raw", "name": volume_name(volume.id), "size": volume.size}
+        if volume.snapshot_id is not None:
+            spec |= {"type": "snap", "source_id": volume.snapshot_id, "source": snapshot_name(volume.snapshot_id)}
+        elif volume.source_volid is not None:
+            spec |= {"type": "source_vol", "source_id": volume.source_volid, "source": volume_name(volume.source_volid)}
+        return spec
 
 
 class CreateVolumeFromSpecTask(task.Task):
@@ -112,7 +125,15 @@ class CreateVolumeFromSpecTask(task.Task):
         """Ensure the volume. Raises what the driver raises, and errors.DriverNotInitialized."""
         self._backend.require_ready()
         with trace.step("create_volume_from_spec", volume=volume.id):
-            self._backend.driver.create_volume(volume_spec["name"], volume_spec["size"])
+            self._make(volume_spec)
+
+    def _make(self, spec: dict[str, Any]) -> None:
+        driver, name, size = self._backend.driver, spec["name"], spec["size"]
+        if spec["type"] == "raw":
+            driver.create_volume(name, size)
+            return
+        copy = driver.create_volume_from_snapshot if spec["type"] == "snap" else driver.create_cloned_volume
+        copy(name, size, spec["source"])
 
     def revert(self, volume: volumes.Volume, volume_spec: dict[str, Any], **kwargs: Any) -> None:
         """Take away what there is of it."""
@@ -153,7 +174,7 @@ def create_volume(
     """
     outcome = Outcome()
     flow = linear_flow.Flow("volume_create_manager").add(
-        ExtractVolumeRefTask(backend, outcome),
+        ExtractVolumeRefTask(backend, ctx, outcome),
         OnFailureRescheduleTask(backend, scheduler, ctx, outcome),
         ExtractVolumeSpecTask(),
         CreateVolumeFromSpecTask(backend),
@@ -161,10 +182,11 @@ def create_volume(
     )
     store = {"volume_id": volume_id, "request_spec": request_spec, "filter_properties": filter_properties}
     with backend.locks.hold(volume_id, "create_volume"):
-        if not _is_wanted(backend, volume_id):
+        volume = _wanted(backend, volume_id)
+        if volume is None:
             LOG.info("volume %s is no longer to be made on %s", volume_id, backend.name)
             return
-        with trace.step("volume_create_manager", volume=volume_id):
+        with _source_held(backend, volume), trace.step("volume_create_manager", volume=volume_id):
             try:
                 flows.run(flow, store)
             except common_errors.LiteError:
@@ -172,11 +194,24 @@ def create_volume(
                     raise
 
 
-def _is_wanted(backend: Backend, volume_id: str) -> bool:
-    """A message may come twice, or late: the row says whether the volume is still to be made here."""
+@contextlib.contextmanager
+def _source_held(backend: Backend, volume: volumes.Volume) -> Iterator[None]:
+    """Keep what the volume is made from as it is. A source that stays busy (with another copy) is an errors.Conflict:
+    the volume stays `creating`, and `recovery` takes it up again.
+
+    The new volume's lock is held already; a source's is always taken after it, and nobody waits the other way.
+    """
+    source = volume.snapshot_id or volume.source_volid
+    with backend.locks.hold(source, f"copying to {volume.id}") if source else contextlib.nullcontext():
+        yield
+
+
+def _wanted(backend: Backend, volume_id: str) -> volumes.Volume | None:
+    """The volume, if it is still to be made here: a message may come twice, or late, and the row knows."""
     try:
         with backend.database.connection() as conn:
             volume = volumes.get(conn, volume_id)
     except errors.VolumeNotFound:
-        return False
-    return volume.status == states.CREATING and volume.host is not None and volume.host.startswith(f"{backend.name}#")
+        return None
+    here = volume.host is not None and volume.host.startswith(f"{backend.name}#")
+    return volume if here and volume.status == states.CREATING else None

@@ -10,8 +10,8 @@ import datetime
 import logging
 
 from cinder_lite import states
-from cinder_lite.db import volumes
-from cinder_lite.volume import delete, exports
+from cinder_lite.db import snapshots, volumes
+from cinder_lite.volume import change_work, delete, exports, snapshot_work
 from cinder_lite.volume.backend import Backend, Scheduler
 from lite_common import context, db, errors
 
@@ -19,6 +19,7 @@ LOG = logging.getLogger(__name__)
 
 # A message in the queue of a busy daemon is not lost; only rows untouched for so many seconds are taken up again.
 LOST_AFTER = 60.0
+_TAKEN_UP = (states.CREATING, states.DELETING, states.EXTENDING, states.RETYPING)
 
 
 def set_up(backend: Backend) -> bool:
@@ -47,7 +48,8 @@ def restore_exports(backend: Backend, ctx: context.RequestContext) -> None:
 
 
 def watch_target(backend: Backend) -> None:
-    """Restore the exports when the target daemon was started anew. Cheap: one connection to its control socket."""
+    """Restore the exports when the target daemon was started anew, and show the sizes of volumes that are out of use
+    since they grew. Cheap: one connection to its control socket."""
     if not backend.ready.is_set():
         return
     try:
@@ -55,6 +57,7 @@ def watch_target(backend: Backend) -> None:
             LOG.warning("the target daemon of backend %s was started anew; restoring its exports", backend.name)
             restore_exports(backend, context.admin_context(overwrite=False))
         backend.trouble = ""
+        change_work.show_again(backend)
     except errors.Unavailable as err:
         if err.message != backend.trouble:
             LOG.error("%s", err.message)
@@ -67,7 +70,8 @@ def resume(backend: Backend, scheduler: Scheduler, untouched_for: float = LOST_A
         return
     limit = db.utcnow() - datetime.timedelta(seconds=untouched_for)
     with backend.database.connection() as conn:
-        found = volumes.in_status(conn, states.CREATING, states.DELETING, older_than=limit)
+        found = volumes.in_status(conn, *_TAKEN_UP, older_than=limit)
+        kept = snapshots.in_status(conn, backend.name, states.CREATING, states.DELETING, older_than=limit)
     ctx = context.admin_context(overwrite=False)
     for volume in found:
         if backend.locks.held(volume.id):
@@ -76,6 +80,10 @@ def resume(backend: Backend, scheduler: Scheduler, untouched_for: float = LOST_A
         if volume.host is not None and volume.host.startswith(f"{backend.name}#"):
             LOG.warning("volume %s was left %s; taking it up again", volume.id, volume.status)
             _take_up(backend, scheduler, ctx, volume)
+    for snapshot in kept:
+        if not (backend.locks.held(snapshot.id) or backend.locks.held(snapshot.volume_id)):
+            LOG.warning("snapshot %s was left %s; taking it up again", snapshot.id, snapshot.status)
+            _take_up_snapshot(backend, ctx, snapshot)
 
 
 def drop_unneeded_exports(backend: Backend) -> None:
@@ -95,7 +103,21 @@ def _take_up(backend: Backend, scheduler: Scheduler, ctx: context.RequestContext
     try:
         if volume.status == states.CREATING:
             manager_create.create_volume(backend, scheduler, ctx, volume.id, {}, {})
+        elif volume.status == states.EXTENDING:
+            change_work.extend_volume(backend, ctx, volume.id)
+        elif volume.status == states.RETYPING:
+            change_work.retype(backend, ctx, volume.id)
         else:
             delete.delete_volume(backend, ctx, volume.id)
     except errors.LiteError as err:
         LOG.error("volume %s: %s", volume.id, err.message)
+
+
+def _take_up_snapshot(backend: Backend, ctx: context.RequestContext, snapshot: snapshots.Snapshot) -> None:
+    try:
+        if snapshot.status == states.CREATING:
+            snapshot_work.create_snapshot(backend, ctx, snapshot.id)
+        else:
+            snapshot_work.delete_snapshot(backend, ctx, snapshot.id)
+    except errors.LiteError as err:
+        LOG.error("snapshot %s: %s", snapshot.id, err.message)

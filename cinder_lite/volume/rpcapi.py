@@ -37,6 +37,22 @@ class VolumeRpc:
         """Cast: delete the volume, which is in state deleting."""
         self._client.cast(ctx, "delete_volume", server=server_of(host), volume_id=volume_id)
 
+    def create_snapshot(self, ctx: context.RequestContext, host: str, snapshot_id: str) -> None:
+        """Cast: make the snapshot, which is in state creating."""
+        self._client.cast(ctx, "create_snapshot", server=server_of(host), snapshot_id=snapshot_id)
+
+    def delete_snapshot(self, ctx: context.RequestContext, host: str, snapshot_id: str) -> None:
+        """Cast: delete the snapshot, which is in state deleting."""
+        self._client.cast(ctx, "delete_snapshot", server=server_of(host), snapshot_id=snapshot_id)
+
+    def extend_volume(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
+        """Cast: extend the volume, which is in state extending."""
+        self._client.cast(ctx, "extend_volume", server=server_of(host), volume_id=volume_id)
+
+    def retype(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
+        """Cast: give the volume, which is in state retyping, its new type."""
+        self._client.cast(ctx, "retype", server=server_of(host), volume_id=volume_id)
+
     def attachment_update(
         self, ctx: context.RequestContext, host: str, volume_id: str, attachment_id: str, connector: dict[str, Any]
     ) -> dict[str, Any]:

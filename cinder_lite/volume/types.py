@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cinder_lite.db import types
-from lite_common import db, errors
+from cinder_lite.db import paging, type_access, type_lists, types
+from cinder_lite.volume import default_types
+from lite_common import context, db, errors
 
 
 class TypeApi:
@@ -16,15 +17,20 @@ class TypeApi:
         self._db = database
         self._default = default
 
-    def listed(self) -> list[types.VolumeType]:
-        """Every type."""
+    def page(self, filters: type_lists.Filters, wanted: paging.Page) -> list[types.VolumeType]:
+        """A page of types."""
         with self._db.connection() as conn:
-            return types.all_types(conn)
+            return type_lists.page(conn, filters, wanted)
 
-    def get(self, id_or_name: str) -> types.VolumeType:
-        """The type of that id or name; `default` finds the default type. Raises errors.VolumeTypeNotFound."""
+    def get(self, ctx: context.RequestContext, id_or_name: str) -> types.VolumeType:
+        """The type of that id or name; `default` finds the default type of the caller's project.
+
+        Raises errors.VolumeTypeNotFound, also for a private type that the caller may not use.
+        """
         with self._db.connection() as conn:
-            return types.get(conn, self._default if id_or_name == "default" else id_or_name)
+            if id_or_name == "default":
+                return default_types.resolve(conn, ctx, None, self._default)
+            return types.get(conn, id_or_name, default_types.visible_to(ctx))
 
     def create(self, name: str, description: str | None, is_public: bool, specs: Mapping[str, str]) -> types.VolumeType:
         """A new type. Raises errors.Conflict when the name is taken."""
@@ -32,9 +38,32 @@ class TypeApi:
         def work(conn: Any) -> str:
             if types.find(conn, name) is not None:
                 raise errors.Conflict(f"Volume Type {name} already exists.")
+            _refuse_cached_and_shared(specs)
             return types.insert(conn, name, description, is_public, specs)
 
-        return self.get(self._db.run(work))
+        return self._of_id(self._db.run(work))
+
+    def update(self, type_id: str, values: Mapping[str, Any]) -> types.VolumeType:
+        """Write name, description, is_public, as far as given; the type afterwards.
+
+        Raises errors.Conflict when the name is taken, errors.Invalid for a new name of the default type, by which the
+        configuration knows it.
+        """
+
+        def work(conn: Any) -> str:
+            found = types.get(conn, type_id)
+            name = values.get("name", found.name)
+            if name != found.name and found.name == self._default:
+                raise errors.Invalid(
+                    f"Volume type {found.name} is the default type: the option default_volume_type names it, "
+                    "so it keeps its name."
+                )
+            if name != found.name and types.find(conn, name) is not None:
+                raise errors.Conflict(f"Volume Type {name} already exists.")
+            types.update(conn, found.id, values)
+            return found.id
+
+        return self._of_id(self._db.run(work))
 
     def delete(self, type_id: str) -> None:
         """Remove a type. Raises errors.Invalid for the default type and for one that volumes have."""
@@ -43,9 +72,14 @@ class TypeApi:
             found = types.get(conn, type_id)
             if found.name == self._default:
                 raise errors.Invalid(f"Volume type {found.name} is the default type and cannot be deleted.")
+            if type_access.is_default(conn, found.id):
+                raise errors.Invalid(
+                    f"Volume type {found.name} is the default type of a project and cannot be deleted."
+                )
             if types.in_use(conn, found.id):
                 raise errors.Invalid(f"Volume type {found.name} is in use: there are volumes of this type.")
             types.destroy(conn, found.id)
+            type_access.forget(conn, found.id)
 
         self._db.run(work)
 
@@ -54,6 +88,7 @@ class TypeApi:
 
         def work(conn: Any) -> None:
             found = self._changeable(conn, type_id)
+            _refuse_cached_and_shared({**found.extra_specs, **specs})
             types.set_specs(conn, found.id, specs)
 
         self._db.run(work)
@@ -68,6 +103,10 @@ class TypeApi:
 
         self._db.run(work)
 
+    def _of_id(self, type_id: str) -> types.VolumeType:
+        with self._db.connection() as conn:
+            return types.get(conn, type_id)
+
     def _changeable(self, conn: Any, type_id: str) -> types.VolumeType:
         found = types.get(conn, type_id)
         if types.in_use(conn, found.id):
@@ -75,3 +114,8 @@ class TypeApi:
                 f"Volume type {found.name} is in use; its extra specs cannot be changed while there are volumes of it."
             )
         return found
+
+
+def _refuse_cached_and_shared(specs: Mapping[str, str]) -> None:
+    if all(specs.get(key, "").strip().lower() == "<is> true" for key in ("cacheable", "multiattach")):
+        raise errors.Invalid("cacheable cannot be set with multiattach.")

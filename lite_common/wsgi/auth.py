@@ -1,7 +1,9 @@
-"""Who is asking, without keystone: what the headers say is believed, so it is for loopback only.
+"""Who is asking: the strategy that the options name, and the one without keystone.
+
+Without keystone what the headers say is believed, so it is for loopback only.
 
 `X-Auth-Token: user:project` names user and project; user `admin` has the admin role, and so has a request whose token
-names nobody.
+names nobody; user `reader` may only look.
 A peer service proves itself with the shared secret in `X-Service-Token`.
 """
 
@@ -11,11 +13,41 @@ import hmac
 import ipaddress
 import os
 import stat
+from collections.abc import Callable
 from typing import Any
+
+from oslo_config import cfg
 
 from lite_common import context, errors
 
 LOOPBACK_NAMES = ("localhost",)
+# As long as the columns are that keep who owns a thing.
+LONGEST_NAME = 255
+MEMBER = ("member", "reader")
+# Users whose name is a role have that role; all others are members of their project.
+ROLES = {"admin": ("admin", *MEMBER), "reader": ("reader",)}
+
+
+def strategy(conf: cfg.ConfigOpts) -> Callable[[dict[str, Any], str | None], context.RequestContext]:
+    """What finds out who is asking, as `[api] auth_strategy` says.
+
+    Raises errors.Forbidden for a configuration that would let anybody in, errors.Invalid for one that is not whole.
+    """
+    if conf.api.auth_strategy == "keystone":
+        # keystonemiddleware costs memory that a daemon without keystone does not need.
+        from lite_common.wsgi import keystone
+
+        return keystone.connect(conf)
+    refuse_open_noauth(conf.api.listen, conf.api.allow_noauth_on_network)
+    return NoAuth(conf.api.noauth_project, read_secret(conf.service_auth.secret_file))
+
+
+def check_project(project: str, project_in_url: str | None) -> None:
+    """Raise errors.Invalid when the URL names another project than the token."""
+    if project_in_url and project_in_url != project:
+        raise errors.Invalid(
+            f"Malformed request URL: URL's project_id '{project_in_url}' doesn't match Context's project_id '{project}'"
+        )
 
 
 class NoAuth:
@@ -31,18 +63,13 @@ class NoAuth:
         # A token without a colon names nobody: clients with auth_type none send a placeholder.
         user, _, project = (token if token and ":" in token else "admin").partition(":")
         project = project or project_in_url or self._default_project
-        if project_in_url and project_in_url != project:
-            raise errors.Invalid(
-                f"Malformed request URL: URL's project_id '{project_in_url}' doesn't match "
-                f"Context's project_id '{project}'"
-            )
-        is_admin = user == "admin"
+        if max(len(user), len(project)) > LONGEST_NAME:
+            raise errors.Unauthorized(f"Users and projects have names of at most {LONGEST_NAME} characters.")
+        check_project(project, project_in_url)
         return context.RequestContext(
-            auth_token=token,
             user_id=user,
             project_id=project,
-            roles=["admin", "member", "reader"] if is_admin else ["member", "reader"],
-            is_admin=is_admin,
+            roles=ROLES.get(user, MEMBER),
             is_service=self._is_service(environ.get("HTTP_X_SERVICE_TOKEN")),
             request_id=environ["lite.request_id"],
             global_request_id=environ.get("lite.global_request_id"),

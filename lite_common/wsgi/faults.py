@@ -16,7 +16,7 @@ LOG = logging.getLogger(__name__)
 # Names by status as in Nova's and Cinder's API references; everything else is a computeFault in both.
 NAMES = {
     400: "badRequest",
-    401: "unauthorized",
+    401: "error",
     403: "forbidden",
     404: "itemNotFound",
     405: "badMethod",
@@ -55,4 +55,7 @@ def body(code: int, message: str) -> bytes:
     fault: dict[str, Any] = {"code": code, "message": message}
     if code == 413:
         fault["retryAfter"] = "0"
+    if code == 401:
+        # As keystone's middleware says it, from which clients know this answer.
+        fault["title"] = "Unauthorized"
     return orjson.dumps({NAMES.get(code, "computeFault"): fault})

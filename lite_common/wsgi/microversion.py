@@ -14,6 +14,8 @@ import microversion_parse
 from lite_common import errors
 
 Version = tuple[int, int]
+# Characters of a version; nobody has one that is longer, and Python refuses to read very long numbers.
+LONGEST = 32
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,15 @@ class ApiKind:
         asked = microversion_parse.get_version(
             self._headers(environ), self.service_type, [self.legacy_header] if self.legacy_header else []
         )
-        if asked is None:
-            return self.minimum
+        return self.minimum if asked is None else self.read(asked)
+
+    def read(self, asked: str) -> Version:
+        """The version that the text names. Raises as `choose`."""
         if asked == "latest":
             return self.maximum
-        if not re.fullmatch(r"[1-9]\d*\.(0|[1-9]\d*)", asked):
+        if len(asked) > LONGEST or not re.fullmatch(r"[1-9]\d*\.(0|[1-9]\d*)", asked):
             raise errors.Invalid(
-                f"API Version String {asked} is of invalid format. Must be of format MajorNum.MinorNum."
+                f"API Version String {asked[:100]} is of invalid format. Must be of format MajorNum.MinorNum."
             )
         major, minor = asked.split(".")
         version = (int(major), int(minor))

@@ -38,25 +38,30 @@ class Match:
     project_id: str | None = None
     versioned: bool = False
     error: errors.LiteError | None = None
+    route: Route | None = None
 
 
 @dataclass
 class _Node:
     fixed: dict[str, _Node] = field(default_factory=dict)
     variable: _Node | None = None
-    handlers: dict[str, Handler] = field(default_factory=dict)
+    handlers: dict[str, Route] = field(default_factory=dict)
 
-    def add(self, segments: Sequence[str], method: str, handler: Handler) -> None:
+    def add(self, route: Route) -> None:
         node = self
-        for segment in segments:
+        for segment in _segments(route.path):
             if segment.startswith("{"):
                 node.variable = node.variable or _Node()
                 node = node.variable
             else:
                 node = node.fixed.setdefault(segment, _Node())
-        if method in node.handlers:
-            raise ValueError(f"{method} {'/'.join(segments)} stands twice in the table")
-        node.handlers[method] = handler
+        if route.method in node.handlers:
+            raise ValueError(f"{route.method} {route.path} stands twice in the table")
+        node.handlers[route.method] = route
+
+    def allowed(self) -> str:
+        """The methods of this path, as the Allow header names them."""
+        return ", ".join(sorted({*self.handlers, *(["HEAD"] if "GET" in self.handlers else [])}))
 
     def find(self, segments: Sequence[str]) -> tuple[_Node, tuple[str, ...]] | None:
         if not segments:
@@ -73,7 +78,7 @@ class Router:
     """Finds the handler for a request.
 
     `roots` are routes by their full path; `prefixes` maps a version prefix (`/v3`) to routes below it, each of which
-    may also be asked for with a project id between prefix and path.
+    may also be asked for with a project id between prefix and path. `routes` are all of them.
     """
 
     def __init__(
@@ -83,13 +88,16 @@ class Router:
         project_id_pattern: str = r"[0-9a-zA-Z_-]{1,64}",
     ) -> None:
         self._roots = _Node()
+        self.routes: list[Route] = []
         for route in roots:
-            self._roots.add(_segments(route.path), route.method, route.handler)
+            self._roots.add(route)
+            self.routes.append(route)
         self._trees: dict[str, _Node] = {}
         for prefix, routes in prefixes.items():
             tree = self._trees[prefix.strip("/")] = _Node()
             for route in routes:
-                tree.add(_segments(route.path), route.method, route.handler)
+                tree.add(route)
+                self.routes.append(route)
         self._project_id = re.compile(project_id_pattern)
 
     def match(self, method: str, path: str) -> Match:
@@ -113,9 +121,9 @@ class Router:
 
 def _pick(found: tuple[_Node, tuple[str, ...]], method: str, project_id: str | None, versioned: bool) -> Match:
     node, arguments = found
-    handler = node.handlers.get(method) or (node.handlers.get("GET") if method == "HEAD" else None)
-    error = None if handler else errors.MethodNotAllowed()
-    return Match(handler, arguments, project_id, versioned, error)
+    route = node.handlers.get(method) or (node.handlers.get("GET") if method == "HEAD" else None)
+    error = None if route else errors.MethodNotAllowed(allowed=node.allowed())
+    return Match(route.handler if route else None, arguments, project_id, versioned, error, route)
 
 
 def _segments(path: str) -> list[str]:

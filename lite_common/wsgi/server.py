@@ -15,6 +15,10 @@ from lite_common import errors
 
 LOG = logging.getLogger(__name__)
 
+# Bodies up to here (bytes) are read, on disk, before the application says what it thinks of them (its limit, and the
+# API's form of error); longer ones are refused by the server, in its own form, without waiting for them.
+MOST_READ = 64 * 1024 * 1024
+
 
 class HttpServer:
     """A part of a daemon that serves a WSGI application on one address with a pool of threads."""
@@ -50,6 +54,9 @@ class HttpServer:
             threads=self._threads,
             connection_limit=1000,
             channel_timeout=120,
+            # select() knows no descriptor above 1023, and with one the loop would end: nobody would be answered again.
+            asyncore_use_poll=True,
+            max_request_body_size=MOST_READ,
             # No proxy header is believed anywhere, so nothing needs to be cleared (it costs 6 % of a request).
             clear_untrusted_proxy_headers=False,
             ident="",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from lite_common import policy
 from lite_common.wsgi import pipeline
 from nova_lite.api import routes, versions
 
@@ -14,12 +15,17 @@ VERSION_HEADERS = ("HTTP_OPENSTACK_API_VERSION", "HTTP_X_OPENSTACK_NOVA_API_VERS
 
 
 def application(
-    on: routes.Controllers, authenticate: pipeline.Authenticate, *, max_body: int, healthy: Callable[[], None]
+    on: routes.Controllers,
+    authenticate: pipeline.Authenticate,
+    *,
+    rules: policy.Policy,
+    max_body: int,
+    healthy: Callable[[], None],
 ) -> Wsgi:
     """The application; `healthy` raises a LiteError when the service cannot work."""
     served = pipeline.Pipeline(
-        versions.COMPUTE, routes.router(on), authenticate, max_body=max_body, healthy=healthy
-    )  # fmt: skip
+        versions.COMPUTE, routes.router(on), authenticate, rules=rules, max_body=max_body, healthy=healthy
+    )
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         # Clients of /v2 know no microversions: what they send in these headers is not meant for us.

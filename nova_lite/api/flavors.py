@@ -9,6 +9,7 @@ from lite_common import errors
 from lite_common.wsgi import expose
 from nova_lite import flavors
 from nova_lite.api import paging, views
+from nova_lite.api.schemas import answers
 from nova_lite.api.schemas import flavors as schemas
 
 SORT_KEYS = {
@@ -30,27 +31,27 @@ class FlavorsController:
         self._table = table
         self._max_limit = max_limit
 
-    @expose.expose(query=schemas.LIST)
+    @expose.expose(query=schemas.LIST, answer=answers.FLAVORS)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Ids and names."""
         return self._listed(request, detailed=False)
 
-    @expose.expose(query=schemas.LIST)
+    @expose.expose(query=schemas.LIST, answer=answers.FLAVORS_DETAIL)
     def detail(self, request: expose.ApiRequest) -> dict[str, Any]:
         """All there is to say."""
         return self._listed(request, detailed=True)
 
-    @expose.expose()
+    @expose.expose(answer=answers.FLAVOR)
     def show(self, request: expose.ApiRequest, flavor_id: str) -> dict[str, Any]:
         """One flavor."""
         return {"flavor": views.flavor(request, self._table.get(flavor_id))}
 
-    @expose.expose()
+    @expose.expose(answer=answers.SPECS)
     def extra_specs(self, request: expose.ApiRequest, flavor_id: str) -> dict[str, Any]:
         """What a scheduler would be told beyond the sizes."""
         return {"extra_specs": dict(self._table.get(flavor_id).extra_specs)}
 
-    @expose.expose()
+    @expose.expose(answer=answers.SPEC)
     def extra_spec(self, request: expose.ApiRequest, flavor_id: str, key: str) -> dict[str, Any]:
         """One extra spec."""
         specs = self._table.get(flavor_id).extra_specs

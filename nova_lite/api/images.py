@@ -15,6 +15,7 @@ from lite_common import errors
 from lite_common.wsgi import expose
 from nova_lite import images
 from nova_lite.api import paging
+from nova_lite.api.schemas import answers
 from nova_lite.api.schemas import images as schemas
 
 PAGE = 25
@@ -29,7 +30,7 @@ class ImagesController:
         self._store = store
         self._max_limit = max_limit
 
-    @expose.expose(query=schemas.LIST)
+    @expose.expose(query=schemas.LIST, answer=answers.IMAGES)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The images that match the filters, sorted, a page at a time."""
         found = [shown for shown in map(_view, self._store.all()) if _matches(shown, request.query)]
@@ -42,7 +43,7 @@ class ImagesController:
             answer["next"] = _link(request, page[-1]["id"])
         return answer
 
-    @expose.expose()
+    @expose.expose(answer=answers.IMAGE)
     def show(self, request: expose.ApiRequest, image_id: str) -> dict[str, Any]:
         """One image."""
         return _view(self._store.get(image_id))

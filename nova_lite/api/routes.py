@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lite_common.wsgi import routing
+from lite_common.wsgi import openapi, routing
 from lite_common.wsgi.routing import Route
-from nova_lite.api import flavors, images, server_actions, servers, services, versions, volume_attachments
+from nova_lite.api import (
+    flavors,
+    hypervisors,
+    images,
+    instance_actions,
+    limits,
+    quota_sets,
+    server_actions,
+    server_external_events,
+    server_metadata,
+    server_tags,
+    servers,
+    service_changes,
+    services,
+    versions,
+    volume_attachments,
+)
 
 
 @dataclass(frozen=True)
@@ -16,10 +32,18 @@ class Controllers:
     versions: versions.VersionsController
     servers: servers.ServersController
     server_actions: server_actions.ServerActionsController
+    server_metadata: server_metadata.ServerMetadataController
+    server_tags: server_tags.ServerTagsController
+    instance_actions: instance_actions.InstanceActionsController
     volume_attachments: volume_attachments.VolumeAttachmentsController
     flavors: flavors.FlavorsController
+    hypervisors: hypervisors.HypervisorsController
+    limits: limits.LimitsController
+    quota_sets: quota_sets.QuotaSetsController
+    service_changes: service_changes.ServiceChangesController
     services: services.ServicesController
     images: images.ImagesController
+    external_events: server_external_events.ServerExternalEventsController
 
 
 def roots(on: Controllers) -> list[Route]:
@@ -37,6 +61,11 @@ def roots(on: Controllers) -> list[Route]:
 
 def versioned(on: Controllers) -> list[Route]:
     """Paths below `/v2.1` (and `/v2`), each also with a project id in front."""
+    return [*_servers(on), *_site(on)]
+
+
+def _servers(on: Controllers) -> list[Route]:
+    """Servers and what belongs to each, and what other services tell of them."""
     return [
         Route("GET", "/servers", on.servers.index),
         Route("POST", "/servers", on.servers.create),
@@ -45,23 +74,73 @@ def versioned(on: Controllers) -> list[Route]:
         Route("PUT", "/servers/{server}", on.servers.update),
         Route("DELETE", "/servers/{server}", on.servers.delete),
         Route("POST", "/servers/{server}/action", on.server_actions.run),
+        Route("GET", "/servers/{server}/ips", on.servers.addresses),
+        Route("GET", "/servers/{server}/ips/{network}", on.servers.addresses_of_network),
+        Route("GET", "/servers/{server}/metadata", on.server_metadata.index),
+        Route("POST", "/servers/{server}/metadata", on.server_metadata.create),
+        Route("PUT", "/servers/{server}/metadata", on.server_metadata.update_all),
+        Route("GET", "/servers/{server}/metadata/{key}", on.server_metadata.show),
+        Route("PUT", "/servers/{server}/metadata/{key}", on.server_metadata.update),
+        Route("DELETE", "/servers/{server}/metadata/{key}", on.server_metadata.delete),
+        Route("GET", "/servers/{server}/tags", on.server_tags.index),
+        Route("PUT", "/servers/{server}/tags", on.server_tags.update_all),
+        Route("DELETE", "/servers/{server}/tags", on.server_tags.delete_all),
+        Route("GET", "/servers/{server}/tags/{tag}", on.server_tags.show),
+        Route("PUT", "/servers/{server}/tags/{tag}", on.server_tags.update),
+        Route("DELETE", "/servers/{server}/tags/{tag}", on.server_tags.delete),
+        Route("GET", "/servers/{server}/os-instance-actions", on.instance_actions.index),
+        Route("GET", "/servers/{server}/os-instance-actions/{request}", on.instance_actions.show),
         Route("GET", "/servers/{server}/os-volume_attachments", on.volume_attachments.index),
         Route("POST", "/servers/{server}/os-volume_attachments", on.volume_attachments.create),
         Route("GET", "/servers/{server}/os-volume_attachments/{volume}", on.volume_attachments.show),
         Route("PUT", "/servers/{server}/os-volume_attachments/{volume}", on.volume_attachments.update),
         Route("DELETE", "/servers/{server}/os-volume_attachments/{volume}", on.volume_attachments.delete),
+        Route("POST", "/os-server-external-events", on.external_events.create),
+    ]
+
+
+def _site(on: Controllers) -> list[Route]:
+    """What servers can be made of, limits, hosts and daemons."""
+    return [
         Route("GET", "/flavors", on.flavors.index),
         Route("GET", "/flavors/detail", on.flavors.detail),
         Route("GET", "/flavors/{flavor}", on.flavors.show),
         Route("GET", "/flavors/{flavor}/os-extra_specs", on.flavors.extra_specs),
         Route("GET", "/flavors/{flavor}/os-extra_specs/{key}", on.flavors.extra_spec),
+        Route("GET", "/limits", on.limits.index),
+        Route("GET", "/os-hypervisors", on.hypervisors.index),
+        Route("GET", "/os-hypervisors/detail", on.hypervisors.detail),
+        Route("GET", "/os-hypervisors/statistics", on.hypervisors.statistics),
+        Route("GET", "/os-hypervisors/{hypervisor}", on.hypervisors.show),
+        Route("GET", "/os-hypervisors/{hypervisor}/uptime", on.hypervisors.uptime),
+        Route("GET", "/os-hypervisors/{hypervisor}/search", on.hypervisors.search),
+        Route("GET", "/os-hypervisors/{hypervisor}/servers", on.hypervisors.servers),
+        Route("GET", "/os-quota-sets/{project}", on.quota_sets.show),
+        Route("GET", "/os-quota-sets/{project}/defaults", on.quota_sets.defaults),
+        Route("GET", "/os-quota-sets/{project}/detail", on.quota_sets.detail),
         Route("GET", "/os-services", on.services.index),
+        Route("PUT", "/os-services/{service}", on.service_changes.update),
+        Route("DELETE", "/os-services/{service}", on.service_changes.delete),
         Route("GET", "/os-availability-zone", on.services.zones),
         Route("GET", "/os-availability-zone/detail", on.services.zones_detail),
     ]
 
 
+def api(on: Controllers) -> openapi.Api:
+    """The whole API, with the document that tells it."""
+    return openapi.with_document(
+        "nova-lite: compute API",
+        "The compute API of OpenStack as nova-lite serves it, and the list of images beside it. Paths below `/v2.1` "
+        "may also be asked for with a project id in front (`/v2.1/{project_id}/servers`), and below `/v2`, which has "
+        "no microversions.",
+        versions.COMPUTE,
+        "/v2.1",
+        roots(on),
+        versioned(on),
+    )
+
+
 def router(on: Controllers) -> routing.Router:
     """The table as the pipeline asks it."""
-    paths = versioned(on)
-    return routing.Router(roots(on), {"/v2.1": paths, "/v2": paths})
+    whole = api(on)
+    return routing.Router(whole.roots, {"/v2.1": whole.versioned, "/v2": whole.versioned})

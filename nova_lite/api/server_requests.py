@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import uuid
 from typing import Any
 
 from lite_common import errors
 from lite_common.wsgi import expose
-from nova_lite import flavors, images
+from nova_lite import errors as nova_errors
+from nova_lite import flavors, images, policies
 from nova_lite.api import views
 from nova_lite.api.schemas import types
 from nova_lite.compute import api as compute_api
+from nova_lite.compute import server_changes
 
 
 def flavor(asked: dict[str, Any], table: flavors.FlavorTable) -> flavors.Flavor:
@@ -63,9 +66,36 @@ def new_servers(
             user_data=asked.get("user_data"),
             reservation_id=reservation,
             launch_index=place,
+            tags=asked.get("tags", ()),
+            access_ip_v4=asked.get("accessIPv4") or None,
+            access_ip_v6=_ipv6(asked.get("accessIPv6")),
+            auto_disk_config=asked.get("OS-DCF:diskConfig") == "AUTO",
         )
         for place in range(count)
     ]
+
+
+def changes(asked: dict[str, Any]) -> dict[str, Any]:
+    """The columns that a request to change a server writes."""
+    columns = {"name": "display_name", "description": "display_description", "hostname": "hostname"}
+    values: dict[str, Any] = {column: asked[name] for name, column in columns.items() if name in asked}
+    if "accessIPv4" in asked:
+        values["access_ip_v4"] = asked["accessIPv4"] or None
+    if "accessIPv6" in asked:
+        values["access_ip_v6"] = _ipv6(asked["accessIPv6"])
+    if "OS-DCF:diskConfig" in asked:
+        values["auto_disk_config"] = asked["OS-DCF:diskConfig"] == "AUTO"
+    return values
+
+
+def _ipv6(text: str | None) -> str | None:
+    """The address in its shortest form. Raises errors.Invalid for a text that is none."""
+    try:
+        return str(ipaddress.IPv6Address(text)) if text else None
+    except ValueError as err:
+        raise errors.Invalid(
+            f"Invalid input for field/attribute accessIPv6. Value: {text}. '{text}' is not a 'ipv6'"
+        ) from err
 
 
 def _check_block_device(device: dict[str, Any], image_ref: str | None) -> None:
@@ -85,6 +115,8 @@ def _check_block_device(device: dict[str, Any], image_ref: str | None) -> None:
 
 
 def _refuse_what_is_not_there(asked: dict[str, Any]) -> None:
+    if len(asked.get("metadata", ())) > server_changes.MAX_METADATA:
+        raise nova_errors.TooMuchMetadata(maximum=server_changes.MAX_METADATA)
     if asked.get("key_name"):
         raise errors.Invalid("Invalid key_name provided.")
     if types.is_true(asked.get("config_drive", False)):
@@ -102,8 +134,10 @@ def _destination(request: expose.ApiRequest, asked: dict[str, Any]) -> tuple[str
     """Zone and host asked for: `availability_zone` may be `zone:host`, from 2.74 on `host` says it better."""
     zone, _, forced = asked.get("availability_zone", "").partition(":")
     host = asked.get("host") or asked.get("hypervisor_hostname") or forced.partition(":")[0]
-    if host and not request.context.is_admin:
-        raise errors.Forbidden("Policy doesn't allow compute:servers:create:requested_destination to be performed.")
+    if asked.get("host") or asked.get("hypervisor_hostname"):
+        request.require(policies.DESTINATION)
+    elif host:
+        request.require(policies.FORCED_HOST)
     if zone not in ("", views.ZONE):
         raise errors.Invalid("The requested availability zone is not available")
     return zone or None, host or None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from lite_common.wsgi import expose, microversion
+from nova_lite.api.schemas import answers
 
 COMPUTE = microversion.ApiKind("compute", (2, 1), (2, 101), "X-OpenStack-Nova-API-Version")
 # The image API is read only; this is the version whose list and show it has.
@@ -18,27 +19,27 @@ IMAGE_VERSION = "v2.9"
 class VersionsController:
     """Version documents of the compute API (`/`, `/v2`, `/v2.1`) and of the image API (`/image`, `/image/versions`)."""
 
-    @expose.expose()
+    @expose.expose(answer=answers.VERSIONS)
     def index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """Every version of the compute API."""
         return {"versions": [_legacy(request.base_url), _current(request.base_url)]}
 
-    @expose.expose()
+    @expose.expose(answer=answers.VERSION)
     def show_legacy(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The version without microversions."""
         return {"version": _detailed(_legacy(request.base_url), "2")}
 
-    @expose.expose()
+    @expose.expose(answer=answers.VERSION)
     def show(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The version with microversions; clients read `version` and `min_version` here."""
         return {"version": _detailed(_current(request.base_url), "2.1")}
 
-    @expose.expose(status=300)
+    @expose.expose(status=300, answer=answers.VERSIONS)
     def image_choices(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The versions of the image API, as its root tells them."""
         return _image_versions(request.base_url)
 
-    @expose.expose()
+    @expose.expose(answer=answers.VERSIONS)
     def image_index(self, request: expose.ApiRequest) -> dict[str, Any]:
         """The versions of the image API."""
         return _image_versions(request.base_url)

@@ -12,9 +12,9 @@ from typing import Any
 
 from lite_common.wsgi import expose
 from nova_lite import flavors
-from nova_lite.db import attachments, faults, servers, services
+from nova_lite.db import attachments, faults, server_lists, servers, services
 
-ZONE = "nova"
+ZONE = server_lists.ZONE
 PROGRESS = {"ACTIVE": 100, "BUILD": 0, "VERIFY_RESIZE": 100}
 FAULT_STATUSES = frozenset(("ERROR", "DELETED"))
 ADMIN_COLUMNS = ("hostname", "launch_index", "reservation_id", "root_device_name", "user_data")
@@ -78,7 +78,7 @@ def server_created(request: expose.ApiRequest, record: servers.Server) -> dict[s
     return {
         "id": record.uuid,
         "links": links(request, "servers", record.uuid),
-        "OS-DCF:diskConfig": "MANUAL",
+        "OS-DCF:diskConfig": _disk_config(record),
         "security_groups": [],
     }
 
@@ -88,26 +88,18 @@ def server(
     record: servers.Server,
     volumes: Sequence[attachments.AttachedVolume],
     fault: faults.Fault | None,
+    inside: bool,
     host_status: str | None,
+    tags: Sequence[str],
 ) -> dict[str, Any]:
-    """A server in the long list and alone. `host_status` None leaves that key out."""
-    shown = server_summary(request, record) | {
-        "status": record.status,
-        "tenant_id": record.project_id,
-        "user_id": record.user_id,
-        "created": moment(record.created_at),
-        "updated": moment(record.updated_at or record.created_at),
-        "hostId": _host_id(record),
-        "accessIPv4": "",
-        "accessIPv6": "",
-        "addresses": {},
-        "flavor": _server_flavor(request, record),
-        "image": _server_image(request, record),
-        "metadata": record.instance_metadata,
+    """A server in the long list and alone, with what tells of the `inside` of the site where the caller may see it.
+
+    `host_status` None leaves that key out.
+    """
+    shown = _server_base(request, record, fault, tags) | {
         "key_name": record.key_name,
         "config_drive": "",
         "security_groups": [],
-        "OS-DCF:diskConfig": "MANUAL",
         "OS-EXT-AZ:availability_zone": record.availability_zone or (ZONE if record.host else ""),
         "OS-EXT-STS:vm_state": record.vm_state,
         "OS-EXT-STS:task_state": record.task_state,
@@ -116,31 +108,58 @@ def server(
         "OS-SRV-USG:terminated_at": moment_exact(record.terminated_at),
         "os-extended-volumes:volumes_attached": _server_volumes(request, volumes),
     }
+    if inside:
+        shown |= _server_for_admins(request, record)
+    if request.at_least("2.90"):
+        shown["OS-EXT-SRV-ATTR:hostname"] = record.hostname
+    if host_status is not None:
+        shown["host_status"] = host_status
+    return shown
+
+
+def server_updated(
+    request: expose.ApiRequest, record: servers.Server, fault: faults.Fault | None, tags: Sequence[str]
+) -> dict[str, Any]:
+    """The answer to a change of a server's description before 2.75: without what later extensions had added."""
+    return _server_base(request, record, fault, tags)
+
+
+def _server_base(
+    request: expose.ApiRequest, record: servers.Server, fault: faults.Fault | None, tags: Sequence[str]
+) -> dict[str, Any]:
+    shown = server_summary(request, record) | {
+        "status": record.status,
+        "tenant_id": record.project_id,
+        "user_id": record.user_id,
+        "created": moment(record.created_at),
+        "updated": moment(record.updated_at or record.created_at),
+        "hostId": host_id(record.project_id, record.host),
+        "accessIPv4": record.access_ip_v4 or "",
+        "accessIPv6": record.access_ip_v6 or "",
+        "addresses": {},
+        "flavor": _server_flavor(request, record),
+        "image": _server_image(request, record),
+        "metadata": record.instance_metadata,
+        "OS-DCF:diskConfig": _disk_config(record),
+    }
     if record.status in PROGRESS:
         shown["progress"] = PROGRESS[record.status]
     if fault is not None and record.status in FAULT_STATUSES:
         shown["fault"] = _fault(request, fault)
-    if request.context.is_admin:
-        shown |= _server_for_admins(request, record)
-    return shown | _server_since(request, record, host_status)
-
-
-def _server_since(request: expose.ApiRequest, record: servers.Server, host_status: str | None) -> dict[str, Any]:
-    """The keys that came with later microversions."""
-    keys: tuple[tuple[str, str, Any], ...] = (
+    later: tuple[tuple[str, str, Any], ...] = (
         ("2.9", "locked", record.locked),
         ("2.19", "description", record.display_description),
-        ("2.26", "tags", []),
+        ("2.26", "tags", list(tags)),
         ("2.63", "trusted_image_certificates", None),
-        ("2.73", "locked_reason", None),
-        ("2.90", "OS-EXT-SRV-ATTR:hostname", record.hostname),
+        ("2.73", "locked_reason", record.locked_reason),
         ("2.96", "pinned_availability_zone", record.availability_zone),
         ("2.100", "scheduler_hints", {}),
     )
-    shown = {name: value for since, name, value in keys if request.at_least(since)}
-    if host_status is not None:
-        shown["host_status"] = host_status
-    return shown
+    return shown | {name: value for since, name, value in later if request.at_least(since)}
+
+
+def _disk_config(record: servers.Server) -> str:
+    return "AUTO" if record.auto_disk_config else "MANUAL"
 
 
 def _server_for_admins(request: expose.ApiRequest, record: servers.Server) -> dict[str, Any]:
@@ -156,9 +175,9 @@ def _server_for_admins(request: expose.ApiRequest, record: servers.Server) -> di
     return shown
 
 
-def _host_id(record: servers.Server) -> str:
+def host_id(project_id: str | None, host: str | None) -> str:
     """A name for the host that tells a project which of its servers are together, and nothing else."""
-    return hashlib.sha224(f"{record.project_id}{record.host}".encode()).hexdigest() if record.host else ""
+    return hashlib.sha224(f"{project_id}{host}".encode()).hexdigest() if host else ""
 
 
 def _server_flavor(request: expose.ApiRequest, record: servers.Server) -> dict[str, Any]:

@@ -12,12 +12,15 @@ from typing import Any
 from lite_common import errors
 from lite_common.wsgi import expose
 from nova_lite import errors as nova_errors
+from nova_lite import policies
 from nova_lite.api import paging
-from nova_lite.api.schemas import types
+from nova_lite.api.schemas import answers, types
 from nova_lite.api.schemas import volume_attachments as schemas
 from nova_lite.compute import attach_api
 from nova_lite.db import attachments
 
+# From here on servers that are shelved may get volumes and lose them.
+SHELVED_TOO = "2.20"
 # From here on a row is known by its Cinder attachment, and one that has none is not shown.
 BY_ATTACHMENT = "2.89"
 # From here on the answer to an attach promises no device name, and has no body.
@@ -31,7 +34,7 @@ class VolumeAttachmentsController:
         self._volumes = volumes
         self._max_limit = max_limit
 
-    @expose.expose(query=schemas.LIST)
+    @expose.expose(query=schemas.LIST, answer=answers.ATTACHMENTS)
     def index(self, request: expose.ApiRequest, server_id: str) -> dict[str, Any]:
         """The volumes of the server. Unlike in Nova, `limit` and `offset` count volumes only, not other disks."""
         found = self._volumes.list_attachments(
@@ -39,12 +42,11 @@ class VolumeAttachmentsController:
             server_id,
             limit=paging.limit_of(request, self._max_limit),
             offset=int(request.value("offset") or 0),
+            by_attachment=request.at_least(BY_ATTACHMENT),
         )
-        if request.at_least(BY_ATTACHMENT):
-            found = [device for device in found if device.attachment_id is not None]
         return {"volumeAttachments": list(map(view(request), found))}
 
-    @expose.expose()
+    @expose.expose(answer=answers.ATTACHMENT)
     def show(self, request: expose.ApiRequest, server_id: str, volume_id: str) -> dict[str, Any]:
         """One volume of the server."""
         device = self._volumes.get_attachment(request.context, server_id, volume_id)
@@ -52,7 +54,12 @@ class VolumeAttachmentsController:
             raise nova_errors.VolumeNotAttached(server=server_id, volume=volume_id)
         return {"volumeAttachment": view(request)(device)}
 
-    @expose.expose(body=schemas.CREATE, media_types=types.MEDIA_TYPES)
+    @expose.expose(
+        status={"2.1": 200, NO_DEVICE: 202},
+        body=schemas.CREATE,
+        media_types=types.MEDIA_TYPES,
+        answer=answers.ATTACHMENT_MADE,
+    )
     def create(self, request: expose.ApiRequest, server_id: str) -> expose.Reply:
         """Attach a volume. Answers with the reserved device name, from 2.101 on without a body."""
         asked = request.body["volumeAttachment"]
@@ -63,9 +70,10 @@ class VolumeAttachmentsController:
             device=asked.get("device"),
             tag=asked.get("tag"),
             delete_on_termination=types.is_true(asked.get("delete_on_termination", False)),
+            shelved_too=request.at_least(SHELVED_TOO),
         )
         if request.at_least(NO_DEVICE):
-            return expose.Reply(status=202)
+            return expose.Reply()
         shown: dict[str, Any] = {
             "id": device.volume_id,
             "serverId": device.instance_uuid,
@@ -80,10 +88,22 @@ class VolumeAttachmentsController:
 
     @expose.expose(status=202, body=schemas.UPDATE, media_types=types.MEDIA_TYPES)
     def update(self, request: expose.ApiRequest, server_id: str, volume_id: str) -> None:
-        """Change whether the volume is deleted with the server. Swapping volumes is a matter between services only."""
+        """Change whether the volume is deleted with its server, and (between services only) which volume it is.
+
+        Before 2.85 every request was for the latter; since then the first comes first.
+        """
+        # First, as Nova: whether there is such a server is heard before who may swap its volumes.
+        self._volumes.get_server(request.context, server_id)
         asked = request.body["volumeAttachment"]
-        if not request.at_least("2.85") or asked["volumeId"] != volume_id:
-            raise errors.Forbidden("Policy doesn't allow os_compute_api:os-volumes-attachments:swap to be performed.")
+        swap = not request.at_least("2.85") or asked["volumeId"] != volume_id
+        if swap:
+            request.require(policies.SWAP)
+        if request.at_least("2.85"):
+            self._update(request, server_id, volume_id, asked)
+        if swap:
+            self._volumes.swap_volume(request.context, server_id, volume_id, asked["volumeId"])
+
+    def _update(self, request: expose.ApiRequest, server_id: str, volume_id: str, asked: dict[str, Any]) -> None:
         try:
             device = self._volumes.get_attachment(request.context, server_id, volume_id)
         except nova_errors.VolumeNotAttached as err:
@@ -99,7 +119,7 @@ class VolumeAttachmentsController:
     @expose.expose(status=202)
     def delete(self, request: expose.ApiRequest, server_id: str, volume_id: str) -> None:
         """Begin to take the volume from the server; it is gone from the list when the guest has let it go."""
-        self._volumes.detach_volume(request.context, server_id, volume_id)
+        self._volumes.detach_volume(request.context, server_id, volume_id, shelved_too=request.at_least(SHELVED_TOO))
 
 
 def view(request: expose.ApiRequest) -> Callable[[attachments.BlockDevice], dict[str, Any]]:

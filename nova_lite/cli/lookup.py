@@ -38,6 +38,15 @@ def volume(cloud: session.Cloud, reference: str) -> Record:
     return _only("volume", reference, listed, "`nlite volume-list` shows the volumes")
 
 
+def snapshot(cloud: session.Cloud, reference: str) -> Record:
+    """Return the full record of the snapshot; raises NotFound, Ambiguous, or as Cloud.call does."""
+    found = _by_uuid(cloud, "volume", "snapshots", "snapshot", reference)
+    if found:
+        return found
+    listed = cloud.pages("volume", "/snapshots/detail", "snapshots", {"name": reference})
+    return _only("snapshot", reference, listed, "`nlite snapshot-list` shows the snapshots")
+
+
 def flavor(cloud: session.Cloud, reference: str | None) -> Record:
     """Return the flavor; without a reference the smallest one.
 
@@ -87,6 +96,15 @@ def image_names(cloud: session.Cloud) -> dict[str, str]:
         return {}
 
 
+def is_uuid(reference: str) -> bool:
+    """Whether this can be the id of a server or volume."""
+    try:
+        uuid.UUID(reference)
+    except ValueError:
+        return False
+    return True
+
+
 def label(record: Record) -> str:
     """Return what messages call a resource: its name, or its id when it has none."""
     return str(record.get("name") or record["id"])
@@ -94,9 +112,7 @@ def label(record: Record) -> str:
 
 def _by_uuid(cloud: session.Cloud, service: str, path: str, key: str, reference: str) -> Record | None:
     """Return the record with this id, or None; only a UUID can be the id of a server or volume."""
-    try:
-        uuid.UUID(reference)
-    except ValueError:
+    if not is_uuid(reference):
         return None
     try:
         return typing.cast(Record, cloud.get(service, f"/{path}/{parse.quote(reference, safe='')}")[key])

@@ -49,13 +49,17 @@ class Cloud:
         path: str,
         body: Mapping[str, typing.Any] | None = None,
         params: Mapping[str, typing.Any] | None = None,
+        version: str | None = None,
     ) -> Reply:
-        """Return the answer to one request.
+        """Return the answer to one request; `version` takes the place of the usual microversion.
 
         Raises ApiError for a 4xx or 5xx code, Unreachable when no answer came, CliError when the answer
         is not from an OpenStack API or the login was refused.
         """
-        response = self._send(service, method, path, body, params)
+        headers = dict(HEADERS[service])
+        if version is not None:
+            headers["OpenStack-API-Version"] = f"{service} {version}"
+        response = self._send(service, method, path, body, params, headers)
         request_id = response.headers.get("x-openstack-request-id") or response.headers.get("x-compute-request-id", "")
         content = _json(response)
         if response.status_code >= 400:
@@ -69,9 +73,15 @@ class Cloud:
             )
         return Reply(content, request_id)
 
-    def get(self, service: str, path: str, params: Mapping[str, typing.Any] | None = None) -> dict[str, typing.Any]:
+    def get(
+        self,
+        service: str,
+        path: str,
+        params: Mapping[str, typing.Any] | None = None,
+        version: str | None = None,
+    ) -> dict[str, typing.Any]:
         """Return the JSON object at `path`; raises as `call` does."""
-        return self.call(service, "GET", path, params=params).body
+        return self.call(service, "GET", path, params=params, version=version).body
 
     def pages(
         self, service: str, path: str, key: str, params: Mapping[str, typing.Any] | None = None
@@ -92,14 +102,13 @@ class Cloud:
         path: str,
         body: Mapping[str, typing.Any] | None,
         params: Mapping[str, typing.Any] | None,
+        headers: dict[str, str],
     ) -> "requests.Response":
         from keystoneauth1 import exceptions
 
         connected = self._adapter(service)
         try:
-            return connected.request(
-                path, method, json=body, params=params, headers=dict(HEADERS[service]), raise_exc=False
-            )
+            return connected.request(path, method, json=body, params=params, headers=headers, raise_exc=False)
         except exceptions.ConnectionError as error:
             url = str(connected.endpoint_override)
             # A token may have been asked for on the way; keystoneauth names the URL that failed.

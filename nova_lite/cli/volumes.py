@@ -1,6 +1,7 @@
-"""Commands on volumes: create, list, show, delete."""
+"""Commands on volumes: create, list, show, extend, delete."""
 
 import argparse
+import functools
 import typing
 from collections.abc import Iterable, Sequence
 
@@ -12,20 +13,32 @@ ERROR_PREFIX = "error"
 
 
 class Create(base.ShowOne):
-    """Create an empty volume."""
+    """Create a volume: empty, or from a snapshot or another volume."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add name, size, type and waiting."""
         parser = super().get_parser(prog_name)
         parser.add_argument("name", metavar="NAME", nargs="?", help="name of the new volume")
-        parser.add_argument("--size", type=base.positive, required=True, metavar="N", help="size in GiB")
+        parser.add_argument(
+            "--size", type=base.positive, metavar="N", help="size in GiB (default: that of the snapshot or source)"
+        )
+        source = parser.add_mutually_exclusive_group()
+        source.add_argument("--snapshot", metavar="SNAPSHOT", help="begin with what this snapshot holds (name or id)")
+        source.add_argument("--source", metavar="VOLUME", help="begin with what this volume holds (name or id)")
         parser.add_argument("--type", metavar="T", help="volume type, by name or id (default: cinder's default type)")
         base.add_wait_options(parser, "the volume is available")
+        self._parser = parser
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[typing.Any]]:
         """Create the volume and return its record."""
-        wanted: dict[str, typing.Any] = {"size": parsed_args.size}
+        if parsed_args.size is None and parsed_args.snapshot is None and parsed_args.source is None:
+            self._parser.error("an empty volume needs a size: --size N")
+        wanted: dict[str, typing.Any] = {} if parsed_args.size is None else {"size": parsed_args.size}
+        if parsed_args.snapshot is not None:
+            wanted["snapshot_id"] = lookup.snapshot(self.cloud, parsed_args.snapshot)["id"]
+        if parsed_args.source is not None:
+            wanted["source_volid"] = lookup.volume(self.cloud, parsed_args.source)["id"]
         if parsed_args.name is not None:
             wanted["name"] = parsed_args.name
         if parsed_args.type is not None:
@@ -49,7 +62,7 @@ class Create(base.ShowOne):
         try:
             reply = self.cloud.call("volume", "POST", "/volumes", {"volume": wanted})
         except errors.ApiError as error:
-            if error.status == 404:
+            if error.status == 404 and "volume_type" in wanted:
                 raise error.with_hint("leave --type out to get the default type") from error
             raise
         return typing.cast(lookup.Record, reply.body["volume"])
@@ -107,6 +120,43 @@ class Show(base.ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[typing.Any]]:
         """Return the volume's record."""
         return shown(self, lookup.volume(self.cloud, parsed_args.volume))
+
+
+class Extend(base.ShowOne):
+    """Make a volume larger, also while a server has it."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add volume, size and waiting."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("volume", metavar="VOLUME", help="name or id")
+        parser.add_argument("size", type=base.positive, metavar="N", help="new size in GiB")
+        base.add_wait_options(parser, "the volume has its new size")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[typing.Any]]:
+        """Extend the volume and return its record."""
+        volume = lookup.volume(self.cloud, parsed_args.volume)
+        name, action = lookup.label(volume), f"/volumes/{volume['id']}/action"
+        self.cloud.call("volume", "POST", action, {"os-extend": {"new_size": parsed_args.size}})
+        if parsed_args.wait:
+            hint = f"it may still get there: nlite volume-show {volume['id']}; are all services up? nlite service-list"
+            look = functools.partial(self._judge, volume["id"], name, parsed_args.size)
+            self.follow(parsed_args, f"Extending {name}", f"volume {name}", hint, look)
+        else:
+            self.note(f"extending {name}; follow it with: nlite volume-show {volume['id']}")
+        return shown(self, self.cloud.get("volume", f"/volumes/{volume['id']}")["volume"])
+
+    def _judge(self, volume_id: str, name: str, size: int) -> wait.Seen:
+        volume = look_at(self, volume_id)
+        if volume is None:
+            return gone_meanwhile(name)
+        status = volume["status"]
+        if status == "extending":
+            return wait.Seen(status)
+        if volume["size"] >= size:
+            return wait.Seen(status, wait.Outcome.DONE)
+        message = f"volume {name} was not extended: its size is {volume['size']}, its status {status}"
+        return wait.Seen(status, wait.Outcome.FAILED, message, LOG_HINT)
 
 
 class Delete(base.Command):

@@ -11,16 +11,24 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, ground, rpc
+from lite_common import db, ground, policy, rpc
 from lite_common.wsgi import auth, server
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
-from nova_lite import flavors, images
+from nova_lite import flavors, images, policies
 from nova_lite.api import (
     app,
+    hypervisors,
+    instance_actions,
+    limits,
+    quota_sets,
     routes,
     server_actions,
+    server_external_events,
+    server_metadata,
+    server_tags,
     servers,
+    service_changes,
     versions,
     volume_attachments,
 )
@@ -28,7 +36,7 @@ from nova_lite.api import flavors as flavors_api
 from nova_lite.api import images as images_api
 from nova_lite.api import services as services_api
 from nova_lite.compute import api as compute_api
-from nova_lite.compute import attach_api, rpcapi
+from nova_lite.compute import attach_api, external_events, history, rpcapi, server_changes
 from nova_lite.db import services
 from nova_lite.volume import client
 
@@ -38,8 +46,7 @@ ERROR_MODULES = ("nova_lite.errors", "nova_lite.virt.errors")
 
 def build(conf: cfg.ConfigOpts) -> service.Service:
     """The daemon, wired and not started. Raises errors.Forbidden for a configuration that would let anybody in."""
-    auth.refuse_open_noauth(conf.api.listen, conf.api.allow_noauth_on_network)
-    secret = auth.read_secret(conf.service_auth.secret_file)
+    authenticate = auth.strategy(conf)
     database = db.from_conf(conf)
     bus = rpc.Bus(conf, ERROR_MODULES)
 
@@ -48,8 +55,9 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
             conn.exec_driver_sql("SELECT 1")
 
     wsgi = app.application(
-        _controllers(conf, database, bus, secret),
-        auth.NoAuth(conf.api.noauth_project, secret),
+        _controllers(conf, database, bus),
+        authenticate,
+        rules=policy.Policy(policies.RULES, conf),
         max_body=conf.api.max_request_body_size,
         healthy=healthy,
     )
@@ -66,10 +74,8 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
     )
 
 
-def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus, secret: str | None) -> routes.Controllers:
-    cinder = client.connect(
-        conf.cinder.endpoint, secret=secret, timeout=conf.cinder.timeout, retries=conf.cinder.retries
-    )
+def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus) -> routes.Controllers:
+    cinder = client.from_conf(conf)
     rpc_client = rpcapi.ComputeRpc(bus)
     down_time = conf.service_down_time
     compute = compute_api.ComputeApi(database, rpc_client, cinder, service_down_time=down_time)
@@ -80,15 +86,28 @@ def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus, secr
         service_down_time=down_time,
         legacy=conf.cinder.attach_flow == "legacy",
     )
+    changes = server_changes.ServerChanges(database)
     store, table, longest = images.ImageStore(conf.images.directory), flavors.FlavorTable(), conf.api.max_limit
     return routes.Controllers(
         versions=versions.VersionsController(),
-        servers=servers.ServersController(compute, store, table, database, down_time=down_time, max_limit=longest),
-        server_actions=server_actions.ServerActionsController(compute),
+        servers=servers.ServersController(
+            compute, changes, store, table, database, down_time=down_time, max_limit=longest
+        ),
+        server_actions=server_actions.ServerActionsController(compute, changes),
+        server_metadata=server_metadata.ServerMetadataController(changes),
+        server_tags=server_tags.ServerTagsController(changes),
+        instance_actions=instance_actions.InstanceActionsController(history.ServerHistory(database), longest),
         volume_attachments=volume_attachments.VolumeAttachmentsController(volumes, longest),
         flavors=flavors_api.FlavorsController(table, longest),
+        hypervisors=hypervisors.HypervisorsController(database, down_time, longest),
+        limits=limits.LimitsController(database),
+        quota_sets=quota_sets.QuotaSetsController(database),
+        service_changes=service_changes.ServiceChangesController(database, down_time),
         services=services_api.ServicesController(database, down_time),
         images=images_api.ImagesController(store, longest),
+        external_events=server_external_events.ServerExternalEventsController(
+            external_events.ExternalEventApi(database, rpc_client)
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
@@ -16,12 +17,11 @@ service.no_eventlet()
 from oslo_config import cfg
 
 from lite_common import db, errors, ground, privilege, rpc
-from lite_common.wsgi import auth
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
 from nova_lite.compute import host as compute_host
 from nova_lite.compute import manager, recovery, rpcapi
-from nova_lite.db import services
+from nova_lite.db import compute_nodes, services
 from nova_lite.images import ImageStore
 from nova_lite.virt import driver
 from nova_lite.volume import client, initiator
@@ -31,6 +31,8 @@ LOG = logging.getLogger(__name__)
 
 # The functions of this daemon that need root (os-brick's name for them).
 PRIVILEGED = "os_brick.privileged.default"
+# Seconds between two looks at what the host has; disks grow, and libvirt may be back only later.
+FACTS_INTERVAL = 600
 ERROR_MODULES = ("nova_lite.errors", "nova_lite.virt.errors")
 
 
@@ -91,12 +93,7 @@ def build(
     host = compute_host.ComputeHost(
         name=conf.host,
         database=database,
-        cinder=client.connect(
-            conf.cinder.endpoint,
-            secret=auth.read_secret(conf.service_auth.secret_file),
-            timeout=conf.cinder.timeout,
-            retries=conf.cinder.retries,
-        ),
+        cinder=client.from_conf(conf),
         virt=virt or _virt_driver(conf),
         connector=connector,
         images=ImageStore(conf.images.directory),
@@ -104,6 +101,11 @@ def build(
         shutdown_timeout=conf.compute.shutdown_timeout,
     )
     endpoint = manager.ComputeManager(host)
+
+    def tell_facts() -> None:
+        found = host.virt.host_facts()
+        facts = compute_nodes.Facts(hypervisor_hostname=conf.host, host_ip=conf.my_ip, **dataclasses.asdict(found))
+        compute_nodes.report(database, conf.host, facts)
 
     def report() -> None:
         services.report(database, conf.host, services.COMPUTE, rpcapi.TOPIC)
@@ -115,6 +117,7 @@ def build(
             _Hypervisor(host.virt),
             _Storage(host.connector),
             service.Periodic("report", conf.report_interval, report, at_start=True),
+            service.Periodic("facts", FACTS_INTERVAL, tell_facts, at_start=True),
             bus.server(rpcapi.TOPIC, conf.host, endpoint, conf.rpc_workers),
             _Once("resume", lambda: recovery.resume(host)),
             service.Periodic("recovery", conf.compute.finish_interval, lambda: recovery.tick(host)),

@@ -10,22 +10,22 @@ import logging
 import re
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from lite_common import context, db, errors
 from nova_lite import errors as nova_errors
 from nova_lite import flavors, images, states
-from nova_lite.compute import guard, local_delete
+from nova_lite.compute import action_records, guard, local_delete
 from nova_lite.compute.rpcapi import ComputeRpc
-from nova_lite.db import attachments, faults, servers, services
-from nova_lite.db.servers import Server, ServerFilters
+from nova_lite.db import attachments, faults, server_lists, servers, services, tags
+from nova_lite.db.server_lists import ServerFilters
+from nova_lite.db.servers import Server
 from nova_lite.volume.client import CinderClient
 
 LOG = logging.getLogger(__name__)
 
 ROOT_DEVICE = "/dev/vda"
-DEFAULT_ZONE = "nova"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,10 @@ class NewServer:
     user_data: str | None = None
     reservation_id: str | None = None
     launch_index: int = 0
+    tags: Collection[str] = ()
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    auto_disk_config: bool = False
 
 
 class ComputeApi:
@@ -63,15 +67,19 @@ class ComputeApi:
     def create_server(self, ctx: context.RequestContext, new: NewServer) -> Server:
         """The new server, being built.
 
-        Raises FlavorTooSmall, NoValidHost; when the bus is down, errors.Unavailable and nothing is left.
+        Raises FlavorTooSmall, ComputeHostNotFound, NoValidHost; when the bus is down, errors.Unavailable and nothing is
+        left.
         """
         _check_fits(new)
         host = self._choose_host(new)
         server_id = str(uuid.uuid4())
         servers.create(self._database, _columns(ctx, new, server_id, host))
+        if new.tags:
+            tags.replace(self._database, server_id, new.tags)
         server = servers.get(self._database, server_id)
         try:
-            self._rpc.do_to_server(ctx, host, "build_server", server_id)
+            with action_records.begun(self._database, ctx, server_id, "create"):
+                self._rpc.do_to_server(ctx, host, "build_server", server_id)
         except errors.Unavailable:
             servers.bury(self._database, server_id)
             raise
@@ -91,41 +99,22 @@ class ComputeApi:
         marker: str | None = None,
         limit: int | None = None,
     ) -> list[Server]:
-        """A page of the caller's servers (of everybody's with `all_projects`, admins only), as `servers.list_page`.
+        """A page of the caller's servers (of everybody's with `all_projects`), as `server_lists.list_page`.
 
-        Raises errors.Invalid for a name that is no regular expression, an unknown sort key or marker.
+        Raises errors.Invalid for a pattern that is no regular expression, an unknown sort key or marker.
         """
-        if all_projects and not ctx.is_admin:
-            raise errors.Forbidden(
-                "Policy doesn't allow os_compute_api:servers:detail:get_all_tenants to be performed."
-            )
         if not all_projects:
-            filters = ServerFilters(**_fields(filters) | {"project_id": ctx.project_id})
-        if filters.name is not None:
-            try:
-                re.compile(filters.name)
-            except re.error as err:
-                raise errors.Invalid(f"The name filter {filters.name!r} is no regular expression: {err}.") from err
+            filters = replace(filters, project_id=ctx.project_id)
+        for pattern in filters.patterns.values():
+            _check_pattern(pattern)
         for key, _ in sort:
-            if key not in servers.SORT_KEYS:
-                raise errors.Invalid(f"Servers cannot be sorted by {key}. Use one of {', '.join(servers.SORT_KEYS)}.")
+            if key not in server_lists.SORT_KEYS:
+                known = ", ".join(server_lists.SORT_KEYS)
+                raise errors.Invalid(f"Servers cannot be sorted by {key}. Use one of {known}.")
         try:
-            return servers.list_page(self._database, filters, sort=sort, marker=marker, limit=limit)
+            return server_lists.list_page(self._database, filters, sort=sort, marker=marker, limit=limit)
         except nova_errors.ServerNotFound as err:
             raise errors.Invalid(f"marker [{marker}] not found") from err
-
-    def rename(
-        self, ctx: context.RequestContext, server_id: str, *, name: str | None = None, description: Any = ...
-    ) -> Server:
-        """The server with its new name or description; what is not given stays."""
-        server = self.get_server(ctx, server_id)
-        values = {} if name is None else {"display_name": name}
-        if description is not ...:
-            values["display_description"] = description
-        if not values:
-            return server
-        servers.rename(self._database, server_id, values)
-        return self.get_server(ctx, server_id)
 
     def delete_server(self, ctx: context.RequestContext, server_id: str) -> None:
         """Begin to delete the server with its attachments; one that is being deleted already is left to that.
@@ -141,9 +130,10 @@ class ComputeApi:
         if not servers.move(self._database, server_id, "delete"):
             return
         if server.host is None or not up:
-            local_delete.delete(self._database, self._cinder, ctx, server)
+            with action_records.done_here(self._database, ctx, server_id, "delete", "api_local_delete"):
+                local_delete.delete(self._database, self._cinder, ctx, server)
             return
-        self._hand_over(ctx, server, "delete", "terminate_server")
+        self._hand_over(ctx, server, "delete", "delete", "terminate_server")
 
     def start(self, ctx: context.RequestContext, server_id: str) -> None:
         """Begin to start a stopped server. Raises ServerInvalidState, ServerLocked, HostDown, as all below."""
@@ -175,6 +165,10 @@ class ComputeApi:
         """The volumes of each server, merely reserved ones included, in one statement for a whole page."""
         return attachments.volumes_of(self._database, server_ids)
 
+    def tags_of(self, server_ids: Collection[str]) -> dict[str, list[str]]:
+        """The tags of each server, in one statement."""
+        return tags.of_servers(self._database, server_ids)
+
     def faults_of(self, server_ids: Collection[str]) -> dict[str, faults.Fault]:
         """The last failure of each server that has one, in one statement."""
         return faults.latest(self._database, server_ids)
@@ -197,13 +191,14 @@ class ComputeApi:
             raise nova_errors.ServerInvalidState(
                 action=action, server=server_id, attribute="vm_state", state=now.vm_state
             )
-        self._hand_over(ctx, server, move, operation, **arguments)
+        self._hand_over(ctx, server, move, action, operation, **arguments)
 
     def _hand_over(
-        self, ctx: context.RequestContext, server: Server, move: str, operation: str, **arguments: Any
+        self, ctx: context.RequestContext, server: Server, move: str, action: str, operation: str, **arguments: Any
     ) -> None:
         try:
-            self._rpc.do_to_server(ctx, server.host or "", operation, server.uuid, **arguments)
+            with action_records.begun(self._database, ctx, server.uuid, action):
+                self._rpc.do_to_server(ctx, server.host or "", operation, server.uuid, **arguments)
         except errors.Unavailable:
             servers.take_back(self._database, server, move)
             raise
@@ -213,6 +208,8 @@ class ComputeApi:
         known = services.list_all(self._database, binary=services.COMPUTE)
         up = [one.host for one in known if one.is_up(self._down_time) and not one.disabled]
         if new.host is not None:
+            if all(one.host != new.host for one in known):
+                raise nova_errors.ComputeHostNotFound(host=new.host)
             up = [host for host in up if host == new.host]
         if not up:
             wanted = f"host {new.host}" if new.host else "any host"
@@ -236,6 +233,13 @@ def _check_fits(new: NewServer) -> None:
         )
 
 
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as err:
+        raise errors.Invalid(f"The filter {pattern!r} is no regular expression: {err}.") from err
+
+
 def _columns(ctx: context.RequestContext, new: NewServer, server_id: str, host: str) -> dict[str, Any]:
     return {
         "uuid": server_id,
@@ -249,12 +253,16 @@ def _columns(ctx: context.RequestContext, new: NewServer, server_id: str, host: 
         "launched_on": host,
         "image_ref": new.image.id,
         "root_device_name": ROOT_DEVICE,
-        "availability_zone": new.availability_zone or DEFAULT_ZONE,
+        "availability_zone": new.availability_zone,
         "memory_mb": new.flavor.memory_mb,
         "vcpus": new.flavor.vcpus,
         "root_gb": new.flavor.root_gb,
         "ephemeral_gb": new.flavor.ephemeral_gb,
         "flavor": asdict(new.flavor),
+        "flavor_id": new.flavor.id,
+        "access_ip_v4": new.access_ip_v4,
+        "access_ip_v6": new.access_ip_v6,
+        "auto_disk_config": new.auto_disk_config,
         "instance_metadata": new.metadata,
         "key_name": new.key_name,
         "user_data": new.user_data,
@@ -267,7 +275,3 @@ def _hostname(name: str, server_id: str) -> str:
     """A host name made of a display name: letters, digits and dashes; the server's id where nothing is left."""
     kept = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")[:63].rstrip("-")
     return kept or f"server-{server_id}"
-
-
-def _fields(filters: ServerFilters) -> dict[str, Any]:
-    return {name: getattr(filters, name) for name in ServerFilters.__dataclass_fields__}

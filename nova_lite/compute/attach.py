@@ -19,6 +19,7 @@ from lite_common import context, db, errors, trace
 from nova_lite import errors as nova_errors
 from nova_lite import states
 from nova_lite.compute import device_names, storage
+from nova_lite.compute.action_events import recorded
 from nova_lite.compute.host import ComputeHost
 from nova_lite.db import attachments
 from nova_lite.db.attachments import BlockDevice
@@ -94,6 +95,7 @@ def _choose_name(host: ComputeHost, server_id: str, requested: str | None) -> tu
     return name, honour
 
 
+@recorded("compute_attach_volume")
 def attach_volume(host: ComputeHost, ctx: context.RequestContext, server_id: str, bdm_uuid: str) -> None:
     """Plug the reserved block device in; after an error nothing of it is left but a fault of the server.
 

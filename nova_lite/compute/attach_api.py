@@ -17,7 +17,7 @@ from typing import Any
 
 from lite_common import context, db, errors, trace
 from nova_lite import errors as nova_errors
-from nova_lite.compute import guard
+from nova_lite.compute import action_records, guard
 from nova_lite.compute.rpcapi import ComputeRpc
 from nova_lite.db import attachments, servers
 from nova_lite.db.attachments import BlockDevice
@@ -60,16 +60,18 @@ class AttachmentApi:
         device: str | None = None,
         tag: str | None = None,
         delete_on_termination: bool = False,
+        shelved_too: bool = True,
     ) -> BlockDevice:
         """Reserve volume and device name and let nova-compute plug the volume in; the block device as reserved.
 
-        After an error nothing is left. Raises ServerNotFound, ServerLocked, ServerInvalidState, HostDown,
-        InvalidDevicePath, VolumeNotFound, InvalidVolume, TooManyDisks, DevicePathInUse, InvalidInput (Cinder's
-        refusal), CinderUnavailable, errors.Timeout (nova-compute), errors.Unavailable (the bus).
+        `shelved_too` False refuses servers that are shelved. After an error nothing is left. Raises ServerNotFound,
+        ServerLocked, ServerInvalidState, HostDown, InvalidDevicePath, VolumeNotFound, InvalidVolume, TooManyDisks,
+        DevicePathInUse, InvalidInput (Cinder's refusal), CinderUnavailable, errors.Timeout (nova-compute),
+        errors.Unavailable (the bus).
         """
         ids = {"server": server_id, "volume": volume_id}
         with trace.step("check_server", **ids):
-            server, host = self._check_server(ctx, server_id, "attach_volume")
+            server, host = self._check_server(ctx, server_id, "attach_volume", shelved_too)
             if device is not None and not DEVICE_PATH.match(device):
                 raise nova_errors.InvalidDevicePath(path=device)
         with trace.step("check_volume", **ids):
@@ -90,11 +92,14 @@ class AttachmentApi:
                 undo.callback(self._quietly, self._cinder.delete_attachment, ctx, attachment_id)
             with trace.step("hand_over", **ids):
                 attachments.save_reservation(self._database, block_device, attachment_id, volume.size)
-                self._rpc.attach_volume(ctx, host, server_id, block_device.uuid)
+                with action_records.begun(self._database, ctx, server_id, "attach_volume"):
+                    self._rpc.attach_volume(ctx, host, server_id, block_device.uuid)
             undo.pop_all()
         return block_device
 
-    def detach_volume(self, ctx: context.RequestContext, server_id: str, volume_id: str) -> None:
+    def detach_volume(
+        self, ctx: context.RequestContext, server_id: str, volume_id: str, *, shelved_too: bool = True
+    ) -> None:
         """Let nova-compute unplug the volume.
 
         After an error volume and server are as before. Raises as `attach_volume`, and VolumeNotAttached, RootVolume.
@@ -103,6 +108,8 @@ class AttachmentApi:
         with trace.step("check_server", **ids):
             server, service = servers.get_with_service(self._database, server_id)
             guard.visible(ctx, server)
+            if not shelved_too:
+                guard.check_not_shelved(server, "detach_volume")
         with trace.step("check_volume", **ids):
             block_device = attachments.find(self._database, server_id, volume_id)
             attachment_id = block_device.attachment_id if block_device else None
@@ -121,19 +128,49 @@ class AttachmentApi:
         with contextlib.ExitStack() as undo:
             undo.callback(self._quietly, self._cinder.roll_detaching, ctx, volume_id)
             with trace.step("hand_over", **ids):
-                self._rpc.detach_volume(ctx, host, server_id, volume_id, attachment_id)
+                with action_records.begun(self._database, ctx, server_id, "detach_volume"):
+                    self._rpc.detach_volume(ctx, host, server_id, volume_id, attachment_id)
             undo.pop_all()
 
+    def swap_volume(self, ctx: context.RequestContext, server_id: str, volume_id: str, new_volume_id: str) -> None:
+        """Refuse to exchange one volume for the other under the guest.
+
+        Only Cinder may ask for that, while it migrates the volume, and the Cinder here migrates none: a volume is
+        never found migrating (VolumeNotMigrating), which is Nova's first check after the volume itself.
+        """
+        self.get_server(ctx, server_id)
+        if self._cinder.get_volume(ctx, volume_id).migration_status in (None, ""):
+            raise nova_errors.VolumeNotMigrating(volume=volume_id)
+        raise errors.NotImplementedHere(
+            f"Volume {volume_id} cannot be swapped for volume {new_volume_id}: guests here keep their disks. "
+            "Detach the one and attach the other."
+        )
+
+    def get_server(self, ctx: context.RequestContext, server_id: str) -> Server:
+        """The server whose volumes are asked for. Raises ServerNotFound."""
+        return guard.visible(ctx, servers.get(self._database, server_id))
+
     def list_attachments(
-        self, ctx: context.RequestContext, server_id: str, *, limit: int, offset: int = 0
+        self,
+        ctx: context.RequestContext,
+        server_id: str,
+        *,
+        limit: int,
+        offset: int = 0,
+        by_attachment: bool = False,
     ) -> list[BlockDevice]:
-        """A page of the server's volumes, oldest first, those included that are only reserved."""
-        guard.visible(ctx, servers.get(self._database, server_id))
-        return attachments.page_of_server(self._database, server_id, limit=limit, offset=offset)
+        """A page of the server's volumes, oldest first, those included that are only reserved.
+
+        `by_attachment` leaves those out that have no Cinder attachment.
+        """
+        self.get_server(ctx, server_id)
+        return attachments.page_of_server(
+            self._database, server_id, limit=limit, offset=offset, by_attachment=by_attachment
+        )
 
     def get_attachment(self, ctx: context.RequestContext, server_id: str, volume_id: str) -> BlockDevice:
         """The server's block device of the volume. Raises ServerNotFound, VolumeNotAttached."""
-        guard.visible(ctx, servers.get(self._database, server_id))
+        self.get_server(ctx, server_id)
         found = attachments.find(self._database, server_id, volume_id)
         if found is None:
             raise nova_errors.VolumeNotAttached(server=server_id, volume=volume_id)
@@ -146,9 +183,13 @@ class AttachmentApi:
         block_device = self.get_attachment(ctx, server_id, volume_id)
         attachments.save_delete_on_termination(self._database, block_device, value)
 
-    def _check_server(self, ctx: context.RequestContext, server_id: str, action: str) -> tuple[Server, str]:
+    def _check_server(
+        self, ctx: context.RequestContext, server_id: str, action: str, shelved_too: bool
+    ) -> tuple[Server, str]:
         server, service = servers.get_with_service(self._database, server_id)
         guard.visible(ctx, server)
+        if not shelved_too:
+            guard.check_not_shelved(server, action)
         guard.check_unlocked(ctx, server)
         guard.check_volume_state(server, action)
         return server, guard.live_host(server, service, self._down_time)

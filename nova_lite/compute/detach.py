@@ -12,6 +12,7 @@ import logging
 from lite_common import context, errors
 from nova_lite import errors as nova_errors
 from nova_lite.compute import attach, storage
+from nova_lite.compute.action_events import recorded
 from nova_lite.compute.host import ComputeHost
 from nova_lite.db import attachments
 from nova_lite.db.attachments import BlockDevice
@@ -20,6 +21,7 @@ from nova_lite.db.servers import Server
 LOG = logging.getLogger(__name__)
 
 
+@recorded("compute_detach_volume")
 def detach_volume(
     host: ComputeHost, ctx: context.RequestContext, server_id: str, volume_id: str, attachment_id: str | None
 ) -> None:

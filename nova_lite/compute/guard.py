@@ -29,6 +29,12 @@ def check_move(server: Server, move: str, action: str) -> None:
         raise errors.ServerInvalidState(action=action, server=server.uuid, attribute=attribute, state=state)
 
 
+def check_not_shelved(server: Server, action: str) -> None:
+    """Raises ServerInvalidState for a shelved server; clients from before microversion 2.20 expect that."""
+    if server.vm_state in (states.SHELVED, states.SHELVED_OFFLOADED):
+        raise errors.ServerInvalidState(action=action, server=server.uuid, attribute="vm_state", state=server.vm_state)
+
+
 def check_volume_state(server: Server, action: str) -> None:
     """Raises ServerInvalidState or ServerNeverLaunched when nothing may be plugged into or pulled out of the server."""
     if server.vm_state not in states.VOLUME_STATES:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from lite_common.context import RequestContext
-from nova_lite.compute import attach, detach, servers
+from nova_lite.compute import attach, detach, extend, servers
 from nova_lite.compute.host import ComputeHost
 
 
@@ -33,6 +33,10 @@ class ComputeManager:
     ) -> None:
         """Cast: see `detach.detach_volume`."""
         detach.detach_volume(self._host, ctx, server_id, volume_id, attachment_id)
+
+    def external_instance_event(self, ctx: RequestContext, server_id: str, name: str, tag: str) -> None:
+        """Cast: see `extend.external_instance_event`."""
+        extend.external_instance_event(self._host, ctx, server_id, name, tag)
 
     def build_server(self, ctx: RequestContext, server_id: str) -> None:
         """Cast: see `servers.build_server`, and so on below."""

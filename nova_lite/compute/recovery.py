@@ -13,8 +13,9 @@ from collections.abc import Callable
 from lite_common import context, db, errors
 from nova_lite import states
 from nova_lite.compute import attach, reconcile, servers
+from nova_lite.compute.action_events import recorded
 from nova_lite.compute.host import ComputeHost
-from nova_lite.db import attachments
+from nova_lite.db import actions, attachments
 from nova_lite.db import servers as rows
 from nova_lite.db.servers import Server
 from nova_lite.virt.driver import PowerState
@@ -58,7 +59,8 @@ def tick(host: ComputeHost) -> None:
     old = db.utcnow() - datetime.timedelta(seconds=DELETE_AGE)
     for server in rows.on_host(host.database, host.name, tasks=(states.DELETING,), idle_since=old):
         LOG.info("going on with the delete of instance %s", server.uuid)
-        _alone(server.uuid, functools.partial(servers.terminate_server, host, _context(), server.uuid))
+        ctx = _context(actions.last_request(host.database, server.uuid))
+        _alone(server.uuid, functools.partial(servers.terminate_server, host, ctx, server.uuid))
     for server in rows.on_host(host.database, host.name, tasks=(None,)):
         if server.vm_state in (states.ACTIVE, states.PAUSED):
             _alone(server.uuid, functools.partial(_note_stopped, host, server))
@@ -66,29 +68,31 @@ def tick(host: ComputeHost) -> None:
 
 def _resume_one(host: ComputeHost, server: Server) -> None:
     LOG.info("instance %s was left in task %s", server.uuid, server.task_state)
+    ctx = _context(actions.last_request(host.database, server.uuid))
     match server.task_state:
         case states.SCHEDULING:
-            servers.build_server(host, _context(), server.uuid)
+            servers.build_server(host, ctx, server.uuid)
         case states.SPAWNING:
-            _fail_build(host, server)
+            _fail_build(host, ctx, server.uuid)
         case states.POWERING_ON:
-            servers.start_server(host, _context(), server.uuid)
+            servers.start_server(host, ctx, server.uuid)
         case states.POWERING_OFF:
-            servers.stop_server(host, _context(), server.uuid)
+            servers.stop_server(host, ctx, server.uuid)
         case states.REBOOTING | states.REBOOTING_HARD:
-            servers.reboot_server(host, _context(), server.uuid, hard=True)
+            servers.reboot_server(host, ctx, server.uuid, hard=True)
         case states.PAUSING:
-            servers.pause_server(host, _context(), server.uuid)
+            servers.pause_server(host, ctx, server.uuid)
         case states.UNPAUSING:
-            servers.unpause_server(host, _context(), server.uuid)
+            servers.unpause_server(host, ctx, server.uuid)
         case states.DELETING:
-            servers.terminate_server(host, _context(), server.uuid)
+            servers.terminate_server(host, ctx, server.uuid)
 
 
-def _fail_build(host: ComputeHost, server: Server) -> None:
-    with host.working_on(server.uuid, "clean-up of an interrupted build"):
-        if rows.move(host.database, server.uuid, "build_failed"):
-            host.virt.destroy(server.uuid)
+@recorded("compute__do_build_and_run_instance")
+def _fail_build(host: ComputeHost, ctx: context.RequestContext, server_id: str) -> None:
+    with host.working_on(server_id, "clean-up of an interrupted build"):
+        if rows.move(host.database, server_id, "build_failed"):
+            host.virt.destroy(server_id)
             raise errors.BackendError(
                 f"nova-compute on {host.name} was stopped while it built this server. Delete it and create it again."
             )
@@ -129,5 +133,6 @@ def _alone(server_id: str, work: Callable[[], None]) -> None:
         LOG.error("instance %s: %s", server_id, err.message)
 
 
-def _context() -> context.RequestContext:
-    return context.admin_context()
+def _context(request_id: str | None = None) -> context.RequestContext:
+    """An admin's context; that of the request which began the work, where it is known: the log tells one story."""
+    return context.admin_context(request_id=request_id)

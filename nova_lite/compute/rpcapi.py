@@ -43,6 +43,12 @@ class ComputeRpc:
         or terminate_server."""
         self._client.cast(ctx, operation, server=host, server_id=server_id, **arguments)
 
+    def external_instance_event(
+        self, ctx: context.RequestContext, host: str, server_id: str, name: str, tag: str
+    ) -> None:
+        """Cast: another service tells something of the server; `tag` says about what (a volume's id)."""
+        self._client.cast(ctx, "external_instance_event", server=host, server_id=server_id, name=name, tag=tag)
+
     def get_console_output(self, ctx: context.RequestContext, host: str, server_id: str, length: int | None) -> str:
         """Call: the end of the serial console's log."""
         return str(self._client.call(ctx, "get_console_output", server=host, server_id=server_id, length=length))

@@ -14,6 +14,7 @@ from typing import Any
 from lite_common import context, db, errors
 from nova_lite import states
 from nova_lite.compute import attach, storage
+from nova_lite.compute.action_events import recorded
 from nova_lite.compute.host import ComputeHost
 from nova_lite.db import attachments, servers
 from nova_lite.db.attachments import BlockDevice
@@ -26,6 +27,7 @@ from nova_lite.volume import client, connection_info
 LOG = logging.getLogger(__name__)
 
 
+@recorded("compute__do_build_and_run_instance")
 def build_server(host: ComputeHost, ctx: context.RequestContext, server_id: str) -> None:
     """Build and start a new server; after an error it is in state error, with a fault that says why."""
     with host.working_on(server_id, "build"):
@@ -38,6 +40,7 @@ def build_server(host: ComputeHost, ctx: context.RequestContext, server_id: str)
         _end(host, server_id, "built", launched_at=db.utcnow())
 
 
+@recorded("compute_start_instance")
 def start_server(host: ComputeHost, ctx: context.RequestContext, server_id: str) -> None:
     """Start a stopped server with its volumes, whose connections are asked for anew: they may have moved."""
     with _wanted(host, server_id, "start", states.POWERING_ON) as server:
@@ -48,6 +51,7 @@ def start_server(host: ComputeHost, ctx: context.RequestContext, server_id: str)
         _end(host, server_id, "started")
 
 
+@recorded("compute_stop_instance")
 def stop_server(host: ComputeHost, ctx: context.RequestContext, server_id: str) -> None:
     """Shut the guest down, or switch it off when it does not in time; its volumes leave this host until it starts."""
     with _wanted(host, server_id, "stop", states.POWERING_OFF) as server:
@@ -66,6 +70,7 @@ def disconnect_all(host: ComputeHost, server_id: str) -> None:
             host.quietly(attach.disconnect_volume, host, device, device.connection_info)
 
 
+@recorded("compute_reboot_instance")
 def reboot_server(host: ComputeHost, ctx: context.RequestContext, server_id: str, hard: bool) -> None:
     """Start the server anew, with connections asked for anew."""
     with _wanted(host, server_id, "reboot", states.REBOOTING, states.REBOOTING_HARD) as server:
@@ -81,16 +86,19 @@ def reboot_server(host: ComputeHost, ctx: context.RequestContext, server_id: str
         _end(host, server_id, "rebooted")
 
 
+@recorded("compute_pause_instance")
 def pause_server(host: ComputeHost, ctx: context.RequestContext, server_id: str) -> None:
     """Freeze the guest."""
     _switch(host, server_id, "pause", states.PAUSING, host.virt.pause)
 
 
+@recorded("compute_unpause_instance")
 def unpause_server(host: ComputeHost, ctx: context.RequestContext, server_id: str) -> None:
     """Let the guest run on."""
     _switch(host, server_id, "unpause", states.UNPAUSING, host.virt.unpause)
 
 
+@recorded("compute_terminate_instance")
 def terminate_server(host: ComputeHost, ctx: context.RequestContext, server_id: str) -> None:
     """Remove the guest, then each volume from the host, from Cinder and (where asked) altogether, then the rows.
 

@@ -5,5 +5,5 @@ from __future__ import annotations
 import pathlib
 
 MIGRATIONS = str(pathlib.Path(__file__).parent / "migrations")
-HEAD = "0001"
+HEAD = "0002"
 SYNC_COMMAND = "nova-lite-manage --config-file FILE db sync"

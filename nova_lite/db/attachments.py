@@ -81,6 +81,7 @@ _PAGE = (
     .limit(sa.bindparam("page_limit", type_=sa.Integer))
     .offset(sa.bindparam("page_offset", type_=sa.Integer))
 )
+_PAGE_BY_ATTACHMENT = _PAGE.where(table.c.attachment_id.is_not(None))
 _RELEASE = (
     table.update()
     .where(table.c.uuid == sa.bindparam("row"), _ALIVE)
@@ -205,11 +206,16 @@ def of_server(database: db.Database, server_id: str) -> list[BlockDevice]:
         return [_record(row) for row in conn.execute(mine)]
 
 
-def page_of_server(database: db.Database, server_id: str, *, limit: int, offset: int) -> list[BlockDevice]:
-    """A page of the same rows for showing: without their connection information, which is most of their size."""
+def page_of_server(
+    database: db.Database, server_id: str, *, limit: int, offset: int, by_attachment: bool = False
+) -> list[BlockDevice]:
+    """A page of the same rows for showing: without their connection information, which is most of their size.
+
+    `by_attachment` counts and gives those only that have a Cinder attachment.
+    """
     parameters = {"server": server_id, "page_limit": limit, "page_offset": offset}
     with database.connection() as conn:
-        return [BlockDevice(*row) for row in conn.execute(_PAGE, parameters)]
+        return [BlockDevice(*row) for row in conn.execute(_PAGE_BY_ATTACHMENT if by_attachment else _PAGE, parameters)]
 
 
 def on_host(
@@ -258,6 +264,11 @@ def save_reservation(
 def save_connection(database: db.Database, device: BlockDevice, connection_info: Mapping[str, Any]) -> None:
     """Write the connection information. Raises BlockDeviceGone when the row was released meanwhile."""
     _save(database, device, {"connection_info": orjson.dumps(connection_info).decode()})
+
+
+def save_size(database: db.Database, device: BlockDevice, size: int) -> None:
+    """Write the volume's new size in GiB. Raises BlockDeviceGone as the others."""
+    _save(database, device, {"volume_size": size})
 
 
 def save_delete_on_termination(database: db.Database, device: BlockDevice, value: bool) -> None:

@@ -76,6 +76,12 @@ instances = sa.Table(
     # Nova keeps these two in tables of their own (instance_extra, instance_metadata); here they are JSON texts.
     sa.Column("flavor", LongText),
     sa.Column("instance_metadata", LongText),
+    # The flavor's id once more, for lists that are filtered by it.
+    sa.Column("flavor_id", sa.String(255)),
+    sa.Column("locked_reason", sa.String(255)),
+    sa.Column("access_ip_v4", sa.String(39)),
+    sa.Column("access_ip_v6", sa.String(39)),
+    sa.Column("auto_disk_config", sa.Boolean),
     *_times(),
     sa.Index("instances_project_id_deleted_created_at_idx", "project_id", "deleted", "created_at"),
     sa.Index("instances_host_deleted_task_state_idx", "host", "deleted", "task_state"),
@@ -129,5 +135,69 @@ block_device_mapping = sa.Table(
         "instance_uuid", "device_name", "deleted", name="uniq_block_device_mapping0instance_uuid0device_name0deleted"
     ),
     sa.Index("block_device_mapping_volume_id_deleted_idx", "volume_id", "deleted"),
+    mysql_charset="utf8mb4",
+)
+
+instance_actions = sa.Table(
+    "instance_actions",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("action", sa.String(255), nullable=False),
+    sa.Column("instance_uuid", sa.String(36), sa.ForeignKey("instances.uuid"), nullable=False),
+    sa.Column("request_id", sa.String(255)),
+    sa.Column("user_id", sa.String(255)),
+    sa.Column("project_id", sa.String(255)),
+    sa.Column("start_time", DateTime, nullable=False),
+    sa.Column("message", sa.String(255)),
+    *_times(),
+    sa.Index("instance_actions_instance_uuid_request_id_idx", "instance_uuid", "request_id"),
+    mysql_charset="utf8mb4",
+)
+
+instance_actions_events = sa.Table(
+    "instance_actions_events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("event", sa.String(255), nullable=False),
+    sa.Column("action_id", sa.Integer, sa.ForeignKey("instance_actions.id"), nullable=False),
+    sa.Column("start_time", DateTime, nullable=False),
+    sa.Column("finish_time", DateTime),
+    sa.Column("result", sa.String(255)),
+    sa.Column("traceback", LongText),
+    sa.Column("host", sa.String(255)),
+    sa.Column("details", LongText),
+    *_times(),
+    sa.Index("instance_actions_events_action_id_idx", "action_id"),
+    mysql_charset="utf8mb4",
+)
+
+# The only rows that are removed: a tag that is taken away was nothing but itself.
+tags = sa.Table(
+    "tags",
+    metadata,
+    sa.Column("resource_id", sa.String(36), sa.ForeignKey("instances.uuid"), primary_key=True),
+    # Tags that differ in case only are two tags.
+    sa.Column(
+        "tag", sa.Unicode(80).with_variant(sa.String(80, collation="utf8mb4_bin"), "mysql", "mariadb"), primary_key=True
+    ),
+    sa.Index("tags_tag_idx", "tag"),
+    mysql_charset="utf8mb4",
+)
+
+compute_nodes = sa.Table(
+    "compute_nodes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("hypervisor_hostname", sa.String(255), nullable=False),
+    sa.Column("hypervisor_type", sa.String(255), nullable=False),
+    sa.Column("hypervisor_version", sa.Integer, nullable=False),
+    sa.Column("host_ip", sa.String(39)),
+    sa.Column("vcpus", sa.Integer, nullable=False),
+    sa.Column("memory_mb", sa.Integer, nullable=False),
+    sa.Column("local_gb", sa.Integer, nullable=False),
+    *_times(),
+    sa.UniqueConstraint("host", "deleted", name="uniq_compute_nodes0host0deleted"),
     mysql_charset="utf8mb4",
 )

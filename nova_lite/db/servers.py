@@ -44,6 +44,11 @@ class Server:
     launched_at: datetime.datetime | None
     terminated_at: datetime.datetime | None
     locked: bool
+    locked_by: str | None
+    locked_reason: str | None
+    access_ip_v4: str | None
+    access_ip_v6: str | None
+    auto_disk_config: bool | None
     availability_zone: str | None
     memory_mb: int
     vcpus: int
@@ -76,24 +81,6 @@ class Server:
         return {"vm_state": self.vm_state, "task_state": self.task_state}
 
 
-@dataclass(frozen=True, slots=True)
-class ServerFilters:
-    """Which servers a list has; None (or empty) does not filter.
-
-    `name` is a regular expression. `statuses` are the API's. `project_id` None is every project.
-    """
-
-    project_id: str | None = None
-    name: str | None = None
-    statuses: Collection[str] = ()
-    uuids: Collection[str] = ()
-    host: str | None = None
-    user_id: str | None = None
-    image_ref: str | None = None
-    changes_since: datetime.datetime | None = None
-    deleted: bool = False
-
-
 COLUMNS = tuple(table.c[name] for name in Server.__dataclass_fields__)
 _ALIVE = table.c.deleted == 0
 
@@ -110,25 +97,6 @@ _WITH_SERVICE = (
     .select_from(table.outerjoin(services_table, _HOLDS))
     .where(table.c.uuid == sa.bindparam("server"), _ALIVE)
 )
-
-# What a list may be sorted by; columns that may be empty count as the empty text.
-SORT_KEYS: Mapping[str, sa.ColumnElement[Any]] = {
-    "created_at": table.c.created_at,
-    "updated_at": table.c.updated_at,
-    "uuid": table.c.uuid,
-    "id": table.c.uuid,
-    "display_name": sa.func.coalesce(table.c.display_name, ""),
-    "name": sa.func.coalesce(table.c.display_name, ""),
-    "host": sa.func.coalesce(table.c.host, ""),
-    "vm_state": table.c.vm_state,
-    "task_state": sa.func.coalesce(table.c.task_state, ""),
-    "project_id": table.c.project_id,
-    "user_id": table.c.user_id,
-    "image_ref": sa.func.coalesce(table.c.image_ref, ""),
-    "memory_mb": table.c.memory_mb,
-    "vcpus": table.c.vcpus,
-}
-DEFAULT_SORT = (("created_at", "desc"),)
 
 
 def record(row: Sequence[Any]) -> Server:
@@ -169,34 +137,6 @@ def get_with_service(database: db.Database, server_id: str) -> tuple[Server, ser
         raise errors.ServerNotFound(server=server_id)
     split = len(COLUMNS)
     return record(row[:split]), services.record(row[split:]) if row[split] is not None else None
-
-
-def list_page(
-    database: db.Database,
-    filters: ServerFilters,
-    *,
-    sort: Sequence[tuple[str, str]] = (),
-    marker: str | None = None,
-    limit: int | None = None,
-) -> list[Server]:
-    """One page of servers, in the order of `sort`, (key of SORT_KEYS, "asc" or "desc"), after the server `marker`.
-
-    One statement, and one more for a marker. Raises ServerNotFound when the marker is not a server.
-    """
-    # The number makes the order total, so that no server is on two pages or on none.
-    order = [(SORT_KEYS[key], way) for key, way in (*sort, *DEFAULT_SORT)]
-    order.append((table.c.id, order[-1][1]))
-    wanted = sa.select(*COLUMNS).where(*_conditions(filters))
-    wanted = wanted.order_by(*(column.desc() if way == "desc" else column.asc() for column, way in order))
-    if limit is not None:
-        wanted = wanted.limit(limit)
-    with database.connection() as conn:
-        if marker is not None:
-            at = conn.execute(sa.select(*(column for column, _ in order)).where(table.c.uuid == marker)).first()
-            if at is None:
-                raise errors.ServerNotFound(server=marker)
-            wanted = wanted.where(_after(order, at))
-        return [record(row) for row in conn.execute(wanted)]
 
 
 def on_host(
@@ -246,11 +186,19 @@ def take_back(database: db.Database, server: Server, name: str) -> bool:
         return db.compare_and_swap(conn, table, {"uuid": server.uuid}, dict(chosen.values) | {"deleted": 0}, before)
 
 
-def rename(database: db.Database, server_id: str, values: Mapping[str, Any]) -> None:
-    """Write a new name or description. Raises ServerNotFound."""
+def describe(database: db.Database, server_id: str, values: Mapping[str, Any]) -> None:
+    """Write columns that only tell something: names, addresses, locks; never states. Raises ServerNotFound."""
     with database.connection() as conn:
         if not db.compare_and_swap(conn, table, {"uuid": server_id}, {"deleted": 0}, values):
             raise errors.ServerNotFound(server=server_id)
+
+
+def swap_metadata(database: db.Database, server: Server, metadata: Mapping[str, str]) -> bool:
+    """Write other metadata if it is still what `server` has; False when somebody else has changed it."""
+    before, after = (orjson.dumps(one).decode() for one in (server.instance_metadata, metadata))
+    with database.connection() as conn:
+        expected = {"deleted": 0, "instance_metadata": before}
+        return db.compare_and_swap(conn, table, {"uuid": server.uuid}, expected, {"instance_metadata": after})
 
 
 def bury(database: db.Database, server_id: str) -> None:
@@ -269,47 +217,3 @@ def bury(database: db.Database, server_id: str) -> None:
         )
 
     database.run(work)
-
-
-def _conditions(filters: ServerFilters) -> list[sa.ColumnElement[bool]]:
-    found = [table.c.deleted != 0 if filters.deleted else _ALIVE]
-    for column, value in (
-        (table.c.project_id, filters.project_id),
-        (table.c.host, filters.host),
-        (table.c.user_id, filters.user_id),
-        (table.c.image_ref, filters.image_ref),
-    ):
-        if value is not None:
-            found.append(column == value)
-    if filters.name is not None:
-        found.append(table.c.display_name.regexp_match(filters.name))
-    if filters.uuids:
-        found.append(table.c.uuid.in_(list(filters.uuids)))
-    if filters.changes_since is not None:
-        found.append(table.c.updated_at >= filters.changes_since)
-    if filters.statuses:
-        found.append(sa.or_(sa.false(), *(_in_status(status) for status in filters.statuses)))
-    return found
-
-
-def _in_status(status: str) -> sa.ColumnElement[bool]:
-    wanted = states.states_of(status)
-    if wanted is None:
-        return sa.false()
-    vm_state, needed, excluded = wanted
-    condition = table.c.vm_state == vm_state
-    if needed:
-        return sa.and_(condition, table.c.task_state.in_(needed))
-    if excluded:
-        return sa.and_(condition, sa.or_(table.c.task_state.is_(None), table.c.task_state.not_in(excluded)))
-    return condition
-
-
-def _after(order: Sequence[tuple[sa.ColumnElement[Any], str]], at: Sequence[Any]) -> sa.ColumnElement[bool]:
-    """Rows that come after the row with the values `at`: equal in the first columns and beyond in the next."""
-    choices = []
-    for position, (column, way) in enumerate(order):
-        equal = [earlier == value for (earlier, _), value in zip(order[:position], at[:position], strict=True)]
-        beyond = column < at[position] if way == "desc" else column > at[position]
-        choices.append(sa.and_(*equal, beyond))
-    return sa.or_(*choices)

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lite_common import db
+from nova_lite.db.models import compute_nodes, instances
 from nova_lite.db.models import services as table
 
 COMPUTE = "nova-compute"
@@ -72,6 +73,35 @@ def list_all(database: db.Database, *, host: str | None = None, binary: str | No
         wanted = wanted.where(table.c.binary == binary)
     with database.connection() as conn:
         return [record(row) for row in conn.execute(wanted)]
+
+
+def change(database: db.Database, service: ServiceRecord, **values: Any) -> None:
+    """Write whether new servers may go there (`disabled`, `disabled_reason`), or that it is `forced_down`."""
+    with database.connection() as conn:
+        db.compare_and_swap(conn, table, {"id": service.id}, {"deleted": 0}, values)
+
+
+def forget(database: db.Database, service: ServiceRecord) -> bool:
+    """Take a daemon that is no more out of the lists; False for a nova-compute that still has servers.
+
+    One that runs after all is back with its next report.
+    """
+    hosts = service.binary == COMPUTE
+    busy = sa.exists().where(instances.c.host == service.host, instances.c.deleted == 0)
+
+    def work(conn: sa.Connection) -> bool:
+        gone = {"deleted_at": db.utcnow()}
+        mine = table.update().where(table.c.id == service.id, table.c.deleted == 0)
+        if hosts:
+            mine = mine.where(sa.not_(busy))
+        if not conn.execute(mine.values(deleted=table.c.id, **gone)).rowcount:
+            return False
+        if hosts:
+            node = compute_nodes.update().where(compute_nodes.c.host == service.host, compute_nodes.c.deleted == 0)
+            conn.execute(node.values(deleted=compute_nodes.c.id, **gone))
+        return True
+
+    return database.run(work)
 
 
 def record(row: Sequence[Any]) -> ServiceRecord:

@@ -93,6 +93,17 @@ class AttachedVolumes:
     stored: frozenset[str]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What a host is and has: memory in MiB, disk in GiB; the version as a number (7002022 is 7.2.22)."""
+
+    hypervisor_type: str
+    hypervisor_version: int
+    vcpus: int
+    memory_mb: int
+    local_gb: int
+
+
 class VirtDriver(abc.ABC):
     """A hypervisor on this host."""
 
@@ -102,6 +113,10 @@ class VirtDriver(abc.ABC):
     @abc.abstractmethod
     def init_host(self) -> None:
         """Connect and check that guests can run here. Called once, before any other method."""
+
+    @abc.abstractmethod
+    def host_facts(self) -> HostFacts:
+        """What this host is and has. Raises HypervisorUnavailable."""
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -54,6 +54,11 @@ class FakeDriver(driver.VirtDriver):
         """Nothing to connect to; an injected fault stands for a hypervisor that is down."""
         self._enter("init_host")
 
+    def host_facts(self) -> driver.HostFacts:
+        """See the contract."""
+        self._enter("host_facts")
+        return driver.HostFacts("fake", 1000000, vcpus=1000, memory_mb=8000000, local_gb=600000)
+
     def close(self) -> None:
         """Servers are kept: as with a real hypervisor they outlive the service's connection."""
 

@@ -12,12 +12,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from oslo_config import cfg
+
 from lite_common import context, errors, rest
+from lite_common.wsgi import auth
 from nova_lite import errors as nova_errors
 
 LOG = logging.getLogger(__name__)
 
 VERSION = "3.44"
+HERE = "http://127.0.0.1:8776/v3"
 # Requests that undo something on the storage are POSTs, which the REST client does not repeat by itself.
 INSIST = 5
 # Never stored: they are fetched anew each time a host connects.
@@ -26,13 +30,17 @@ SECRETS = ("auth_password", "discovery_auth_password", "auth_pwd")
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A volume as Cinder shows it; `size` in GiB. `attachment_ids` by server, those that are attached only."""
+    """A volume as Cinder shows it; `size` in GiB. `attachment_ids` by server, those that are attached only.
+
+    `migration_status` is None while the volume is not being moved, and for callers whom Cinder does not tell.
+    """
 
     id: str
     status: str
     size: int
     multiattach: bool
     attachment_ids: Mapping[str, str]
+    migration_status: str | None = None
 
 
 class Requester(Protocol):
@@ -42,12 +50,32 @@ class Requester(Protocol):
         """The decoded answer, or the error its status means."""
 
 
-def connect(endpoint: str, *, secret: str | None, timeout: float, retries: int) -> CinderClient:
+def connect(
+    endpoint: str | None, *, secret: str | None, timeout: float, retries: int, identity: rest.Identity | None = None
+) -> CinderClient:
     """A client of the cinder-api at `endpoint` (with or without /v3); `timeout` is in seconds."""
+    root = _root(endpoint or HERE)
+    return CinderClient(
+        rest.RestClient("volume", root, secret=secret, timeout=timeout, retries=retries, identity=identity)
+    )
+
+
+def from_conf(conf: cfg.ConfigOpts) -> CinderClient:
+    """A client of cinder-api as the options describe it. Raises errors.Invalid for options that are not whole."""
+    endpoint, secret, identity = conf.cinder.endpoint, None, None
+    if conf.api.auth_strategy == "keystone":
+        # keystoneauth costs memory that a daemon without keystone does not need.
+        from lite_common import service_user
+
+        identity = service_user.ServiceUser(conf, "block-storage", _root(endpoint) if endpoint else None)
+    else:
+        secret = auth.read_secret(conf.service_auth.secret_file)
+    return connect(endpoint, secret=secret, timeout=conf.cinder.timeout, retries=conf.cinder.retries, identity=identity)
+
+
+def _root(endpoint: str) -> str:
     root = endpoint.rstrip("/")
-    if not root.endswith("/v3"):
-        root += "/v3"
-    return CinderClient(rest.RestClient("volume", root, secret=secret, timeout=timeout, retries=retries))
+    return root if root.endswith("/v3") else root + "/v3"
 
 
 class CinderClient:
@@ -70,6 +98,7 @@ class CinderClient:
             size=shown["size"],
             multiattach=bool(shown.get("multiattach")),
             attachment_ids={one["server_id"]: one["attachment_id"] for one in shown.get("attachments", ())},
+            migration_status=shown.get("migration_status"),
         )
 
     def delete_volume(self, ctx: context.RequestContext, volume_id: str) -> None:

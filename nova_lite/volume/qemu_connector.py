@@ -56,5 +56,7 @@ class UserspaceConnector(connector.Connector):
         if self._for_devices is not None and connection_information.device_path(connection_info) is not None:
             return self._for_devices().extend_volume(connection_info)
         volume = connection_information.volume_id(connection_info)
-        reason = "QEMU's own iSCSI initiator cannot grow a disk in use. Reboot the server hard to see the new size."
+        reason = (
+            "QEMU's own iSCSI initiator cannot grow a disk in use. Stop the server, then start it, to see the size."
+        )
         raise errors.UnsupportedVolume(volume=volume, reason=reason)

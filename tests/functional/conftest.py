@@ -12,10 +12,25 @@ from typing import Any
 import pytest
 
 from lite_common import service
-from tests.fixtures import servers
+from tests.fixtures import contract, servers
 from tests.fixtures import stack as stack_fixture
 
 service.no_eventlet()
+
+
+@pytest.fixture(scope="session")
+def answers() -> Iterator[list[str]]:
+    """What any answer said that its operation does not declare."""
+    with contract.watched() as broken:
+        yield broken
+
+
+@pytest.fixture(autouse=True)
+def declared(answers: list[str]) -> Iterator[None]:
+    """A test fails when one of its answers was not as clients are told."""
+    answers.clear()
+    yield
+    assert not answers, "\n".join(answers[:20])
 
 
 class Databases:

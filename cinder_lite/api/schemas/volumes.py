@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinder_lite.api.schemas import common
+from cinder_lite.api.schemas import common, volume_admin, volume_changes
 
 HINTS = "OS-SCH-HNT:scheduler_hints"
 
@@ -74,6 +74,9 @@ ACTION = {
             "properties": {"attachment_id": common.nullable(common.UUID)},
             "additionalProperties": False,
         },
+        **volume_admin.ACTIONS,
+        "os-extend": volume_changes.EXTEND,
+        "os-retype": volume_changes.RETYPE,
     },
     "minProperties": 1,
     "maxProperties": 1,

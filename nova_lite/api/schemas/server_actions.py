@@ -18,7 +18,17 @@ _BODIES: types.Schema = {
     "reboot": _REBOOT,
     "pause": types.ANY,
     "unpause": types.ANY,
+    "lock": types.ANY,
+    "unlock": types.ANY,
+    "forceDelete": types.ANY,
+    "os-resetState": types.closed({"state": {"type": "string", "enum": ["active", "error"]}}, ["state"]),
     "os-getConsoleOutput": _CONSOLE,
 }
+_LOCK = types.closed({"locked_reason": {"type": "string", "minLength": 1, "maxLength": 255}}) | {
+    "type": ["object", "null"]
+}
 # An unknown action is refused by the controller, which has a text for it.
-ACTION: types.Schema = {"type": "object", "properties": _BODIES}
+ACTION: dict[str, types.Schema] = {
+    "2.1": {"type": "object", "properties": _BODIES},
+    "2.73": {"type": "object", "properties": _BODIES | {"lock": _LOCK}},
+}

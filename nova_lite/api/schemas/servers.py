@@ -62,8 +62,9 @@ _CREATE_1: Schema = {
     "min_count": _COUNT,
     "max_count": _COUNT,
     "OS-DCF:diskConfig": _DISK_CONFIG,
-    "accessIPv4": {"type": "string", "maxLength": 15},
-    "accessIPv6": {"type": "string", "maxLength": 45},
+    "accessIPv4": types.IPV4,
+    "accessIPv6": types.IPV6,
+    "return_reservation_id": types.BOOLEAN,
     "adminPass": {"type": "string"},
     "config_drive": types.BOOLEAN,
     "key_name": types.NAME,
@@ -73,18 +74,20 @@ _CREATE_1: Schema = {
 _CREATE_19 = _CREATE_1 | {"description": _DESCRIPTION}
 _CREATE_37 = _CREATE_19 | {"networks": _networks(_NETWORK, "none", "auto")}
 _CREATE_42 = _CREATE_37 | {"networks": _networks(_NETWORK | {"tag": types.TAG}, "none", "auto")}
-_CREATE_74 = _CREATE_42 | {"host": types.NAME, "hypervisor_hostname": types.NAME}
-_CREATE_90 = _CREATE_74 | {
-    "hostname": {"type": "string", "minLength": 2, "maxLength": 63, "pattern": r"^[a-zA-Z0-9-._]*\Z"}
-}
+_CREATE_52 = _CREATE_42 | {"tags": types.TAGS}
+_CREATE_74 = _CREATE_52 | {"host": types.NAME, "hypervisor_hostname": types.NAME}
+_CREATE_90 = _CREATE_74 | {"hostname": types.HOST_NAME}
+_CREATE_94 = _CREATE_74 | {"hostname": types.FULL_HOST_NAME}
 
 CREATE = {
     "2.1": _create(_CREATE_1),
     "2.19": _create(_CREATE_19),
     "2.37": _create(_CREATE_37, "networks"),
     "2.42": _create(_CREATE_42, "networks"),
+    "2.52": _create(_CREATE_52, "networks"),
     "2.74": _create(_CREATE_74, "networks"),
     "2.90": _create(_CREATE_90, "networks"),
+    "2.94": _create(_CREATE_94, "networks"),
 }  # fmt: skip
 
 
@@ -92,8 +95,19 @@ def _update(properties: Schema) -> Schema:
     return types.closed({"server": types.closed(properties)}, ["server"])
 
 
-_UPDATE_1: Schema = {"name": types.NAME, "OS-DCF:diskConfig": _DISK_CONFIG}
-UPDATE = {"2.1": _update(_UPDATE_1), "2.19": _update(_UPDATE_1 | {"description": _DESCRIPTION})}
+_UPDATE_1: Schema = {
+    "name": types.NAME,
+    "OS-DCF:diskConfig": _DISK_CONFIG,
+    "accessIPv4": types.IPV4,
+    "accessIPv6": types.IPV6,
+}
+_UPDATE_19 = _UPDATE_1 | {"description": _DESCRIPTION}
+UPDATE = {
+    "2.1": _update(_UPDATE_1),
+    "2.19": _update(_UPDATE_19),
+    "2.90": _update(_UPDATE_19 | {"hostname": types.HOST_NAME}),
+    "2.94": _update(_UPDATE_19 | {"hostname": types.FULL_HOST_NAME}),
+}
 
 # All the parameters that the reference names; the controller says which of them it can honour.
 _LIST: Schema = {name: types.ANY_VALUES for name in (

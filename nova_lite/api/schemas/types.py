@@ -29,6 +29,13 @@ METADATA: Schema = {
     "additionalProperties": False,
 }
 TAG: Schema = {"type": "string", "minLength": 1, "maxLength": 60, "pattern": "^[^,/]*$"}
+TAGS: Schema = {"type": "array", "items": TAG, "maxItems": 50}
+HOST_NAME: Schema = {"type": "string", "minLength": 2, "maxLength": 63, "pattern": r"^[a-zA-Z0-9-._]*\Z"}
+FULL_HOST_NAME = HOST_NAME | {"maxLength": 255}
+_BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+# Addresses, or the empty text for none.
+IPV4: Schema = {"type": "string", "pattern": rf"^(({_BYTE}\.){{3}}{_BYTE})?\Z"}
+IPV6: Schema = {"type": "string", "maxLength": 45, "pattern": r"^[0-9a-fA-F:.]*\Z"}
 
 ANY_VALUES: Schema = {"type": "array"}
 # The length is bound because Python refuses to read very long numbers, and no list has so many rows.

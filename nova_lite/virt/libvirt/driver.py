@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
@@ -71,6 +72,15 @@ class LibvirtDriver(driver.VirtDriver):
         with self._connection.translated("probe this host"):
             scratch = os.path.join(self._settings.state_path, "consoles")
             self._virt_type = accel.choose(self._connection.get(), self._settings.virt_type, scratch)
+
+    def host_facts(self) -> driver.HostFacts:
+        """See the contract."""
+        with self._connection.translated("ask for the host's facts"):
+            connection = self._connection.get()
+            _, memory_mb, vcpus, *_ = connection.getInfo()
+            kind, version = connection.getType(), connection.getVersion()
+        disk = shutil.disk_usage(self._settings.state_path).total
+        return driver.HostFacts(kind, version, vcpus=vcpus, memory_mb=memory_mb, local_gb=disk >> 30)
 
     def close(self) -> None:
         """End the connection; guests run on."""

@@ -10,10 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 import webob
 
+from cinder_lite import policies
 from cinder_lite.api import app
-from cinder_lite.db import attachments, services, types, volumes
+from cinder_lite.db import attachments, changes, services, snapshots, types, volumes
 from cinder_lite.volume import requests
-from lite_common import context, db, errors
+from lite_common import context, db, errors, policy
 from lite_common.wsgi import auth, pipeline
 
 SECRET = "s3cret"
@@ -29,6 +30,10 @@ class SchedulerTwin:
     down: bool = False
     places: bool = True
     specs: list[dict[str, Any]] = field(default_factory=list)
+    pools: list[dict[str, Any]] = field(
+        default_factory=lambda: [{"name": HOST, "capabilities": {"free_capacity_gb": 1}}]
+    )
+    told: list[tuple[str, ...]] = field(default_factory=list)
 
     def create_volume(
         self, ctx: context.RequestContext, volume_id: str, request_spec: dict[str, Any], filters: dict[str, Any]
@@ -41,8 +46,33 @@ class SchedulerTwin:
                 volumes.update(conn, volume_id, host=HOST)
                 assert volumes.move(conn, "created", volume_id)
 
+    def create_snapshot(self, ctx: context.RequestContext, snapshot_id: str) -> None:
+        self._told("create_snapshot", snapshot_id)
+        if self.places:
+            with self.database.connection() as conn:
+                assert snapshots.move(conn, "created", snapshot_id)
+
+    def extend_volume(self, ctx: context.RequestContext, volume_id: str) -> None:
+        self._told("extend_volume", volume_id)
+        if self.places:
+            with self.database.connection() as conn:
+                size = changes.pending(conn, volume_id).new_size
+            assert changes.finish(self.database, "extended", volume_id, size=size)
+
+    def retype(self, ctx: context.RequestContext, volume_id: str, migration_policy: str) -> None:
+        self._told("retype", volume_id, migration_policy)
+        if self.places:
+            with self.database.connection() as conn:
+                new = changes.pending(conn, volume_id).new_type_id
+            assert changes.finish(self.database, "retyped", volume_id, volume_type_id=new)
+
+    def _told(self, *what: str) -> None:
+        if self.down:
+            raise errors.Unavailable("RabbitMQ cannot be reached.")
+        self.told.append(what)
+
     def get_pools(self, ctx: context.RequestContext) -> list[dict[str, Any]]:
-        return [{"name": HOST, "capabilities": {"free_capacity_gb": 1}}]
+        return self.pools
 
 
 @dataclass
@@ -61,6 +91,10 @@ class DaemonTwin:
     def delete_volume(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
         self._called("delete_volume", host, volume_id)
         volumes.destroy(self.database, volume_id)
+
+    def delete_snapshot(self, ctx: context.RequestContext, host: str, snapshot_id: str) -> None:
+        self._called("delete_snapshot", host, snapshot_id)
+        snapshots.destroy(self.database, snapshot_id)
 
     def attachment_update(
         self, ctx: context.RequestContext, host: str, volume_id: str, attachment_id: str, connector: dict[str, Any]
@@ -141,6 +175,7 @@ class World:
             app.Parts(database, self.scheduler, self.daemon, self.compute),
             self.settings,
             auth.NoAuth("demo", SECRET),
+            policy.Policy(policies.RULES),
             self._healthy,
         )
         services.beat(database, "host1@fake1", "cinder-volume", "cinder-volume", "nova")
@@ -172,6 +207,12 @@ class World:
         answer = self.ask("POST", "/volumes", {"volume": {"size": 1, **asked}}, token=token)
         assert answer.status_int == 202, answer.text
         return str(answer.json["volume"]["id"])
+
+    def snapshot(self, volume_id: str, *, token: str = "admin:demo", **asked: Any) -> str:
+        """The id of a new available snapshot."""
+        answer = self.ask("POST", "/snapshots", {"snapshot": {"volume_id": volume_id, **asked}}, token=token)
+        assert answer.status_int == 202, answer.text
+        return str(answer.json["snapshot"]["id"])
 
     def action(self, volume_id: str, name: str, value: Any = None, **kw: Any) -> webob.Response:
         """The answer to an action."""

@@ -1,7 +1,8 @@
-"""Stopping the HTTP server: a race with its own loop."""
+"""The HTTP server: stopping it, which races with its own loop, and a process that has many files open."""
 
 import contextlib
 import os
+import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -50,3 +51,23 @@ def test_a_loop_that_is_awake_already_does_not_close_the_pipe_it_is_woken_throug
             pull()
 
         trigger._physical_pull = late
+
+
+@contextlib.contextmanager
+def many_open_files(number: int) -> Iterator[None]:
+    """So many descriptors are in use that new ones have numbers above it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, number + 500)), hard))
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        stack.callback(os.close, nothing)
+        while (another := os.dup(nothing)) < number:
+            stack.callback(os.close, another)
+        stack.callback(os.close, another)
+        yield
+
+
+def test_a_connection_beyond_what_select_can_tell_of_is_served() -> None:
+    with running() as part, many_open_files(1024):
+        assert requests.get(f"http://127.0.0.1:{part.port}/", timeout=5).text == "hi"

@@ -8,6 +8,7 @@ import webob
 
 from lite_common import errors
 from lite_common.wsgi import auth, expose, microversion, pipeline, routing
+from tests.unit.lite_common import rules
 
 BODY = {
     "type": "object",
@@ -60,6 +61,7 @@ def app() -> pipeline.Pipeline:
         microversion.ApiKind("compute", (2, 1), (2, 101), "X-OpenStack-Nova-API-Version"),
         routing.Router([], {"/v2.1": routes}),
         auth.NoAuth("demo", "s3cret"),
+        rules=rules.for_everybody(routes),
         max_body=1000,
         healthy=lambda: None,
     )

@@ -93,7 +93,7 @@ def test_of_many_reservations_at_once_one_wins(world: World) -> None:
         ("os-detach", {"attachment_id": "zz"}, 400, "attachment_id"),
         ("os-detach", {"attachment_id": SERVER}, 400, f"has no attachment {SERVER}"),
         ("os-fly", None, 400, "There is no such action: os-fly"),
-        ("os-extend", {"new_size": 2}, 501, "os-extend"),
+        ("os-reimage", {"image_id": SERVER}, 501, "os-reimage"),
     ],
 )
 def test_what_is_refused(world: World, name: str, value: Any, status: int, text: str) -> None:

@@ -251,7 +251,7 @@ def test_lists_are_paged_sorted_and_filtered(world: World) -> None:
     assert found("bogus=1", version="3.30", token="ann:demo") == 7
     assert world.ask("GET", "/volumes?limit=2&with_count=true").json["count"] == 7
     assert world.ask("GET", "/volumes/summary").json == {
-        "volume-summary": {"total_count": 7, "total_size": 7, "metadata": {}}
+        "volume-summary": {"total_count": 7, "total_size": 7, "metadata": {"n": [str(n) for n in range(7)]}}
     }
 
 

@@ -9,6 +9,7 @@ import requests
 
 from cinder_lite import conf as options
 from cinder_lite.cmd import api, manage
+from cinder_lite.db import migrations
 from lite_common import config, errors
 
 
@@ -30,7 +31,7 @@ def test_db_sync_and_version(config_file: Path, capsys: pytest.CaptureFixture[st
     assert manage.main([*argv, "sync"]) == 0
     assert manage.main([*argv, "sync"]) == 0
     assert manage.main([*argv, "version"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith("is at revision 0001")
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"is at revision {migrations.HEAD}")
 
 
 def test_the_daemon_serves_what_it_is_told_to(config_file: Path, unused_port: int) -> None:

@@ -18,9 +18,11 @@ class Rest:
     def __init__(self, answer: Any) -> None:
         self.answer = answer
         self.asked: list[tuple[str, str, str]] = []
+        self.bodies: list[Any] = []
 
     def request(self, ctx: context.RequestContext, method: str, path: str, *, version: str, body: Any = None) -> Any:
         self.asked.append((method, path, version))
+        self.bodies.append(body)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -40,3 +42,17 @@ def test_a_server_without_it() -> None:
 def test_an_api_that_is_down_is_told() -> None:
     with pytest.raises(errors.Unavailable):
         client.ComputeClient(Rest(errors.Unavailable("x"))).used_attachment(CTX, "s1", "v1")  # type: ignore[arg-type]  # a twin
+
+
+def test_a_server_is_told_that_its_volume_grew() -> None:
+    rest = Rest({"events": [{"code": 200}]})
+    client.ComputeClient(rest).volume_extended(CTX, "s1", "v1")  # type: ignore[arg-type]  # a twin
+    assert rest.asked == [("POST", "/os-server-external-events", "2.51")]
+    event = {"name": "volume-extended", "server_uuid": "s1", "tag": "v1", "status": "completed"}
+    assert rest.bodies == [{"events": [event]}]
+
+
+def test_an_event_that_is_not_taken() -> None:
+    rest = Rest({"events": [{"code": 404}]})
+    with pytest.raises(errors.BackendError, match="404"):
+        client.ComputeClient(rest).volume_extended(CTX, "s1", "v1")  # type: ignore[arg-type]  # a twin

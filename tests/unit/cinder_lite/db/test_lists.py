@@ -81,6 +81,9 @@ def test_attachments_of_a_project(database: db.Database, make: MakeVolume) -> No
     second = attachments.reserve(database, other, None, "s1", None)
     with database.connection() as conn:
         page = paging.Page(9)
-        assert [one.id for one in attachment_lists.page(conn, "p", {}, page)] == [first]
-        assert [one.id for one in attachment_lists.page(conn, None, {"instance_uuid": "s1"}, page)] == [second, first]
-        assert attachment_lists.page(conn, None, {"instance_uuid": "s2"}, page) == []
+        assert [one.id for one in attachment_lists.page(conn, "p", paging.Matches(), page)] == [first]
+        assert [one.id for one in attachment_lists.page(conn, None, paging.Matches({"instance_uuid": "s1"}), page)] == [
+            second,
+            first,
+        ]
+        assert attachment_lists.page(conn, None, paging.Matches({"instance_uuid": "s2"}), page) == []

@@ -70,6 +70,9 @@ def test_states_are_not_written_by_update(database: db.Database, make: MakeVolum
         ([], "deleting", None, ("deleting", "detached")),
         ([], "in-use", "migrating", ("in-use", "detached")),
         ([], "in-use", "success", ("available", "detached")),
+        ([], "extending", None, ("extending", "detached")),
+        (["attached"], "extending", None, ("extending", "attached")),
+        (["error_attaching"], "retyping", None, ("retyping", "detached")),
     ],
 )
 def test_what_is_left_decides(remaining: list[str], status: str, migration: str | None, after: tuple[str, str]) -> None:

@@ -22,7 +22,7 @@ def test_the_migrations_make_the_tables_that_the_code_uses(database: db.Database
 def test_an_upgrade_may_be_repeated(database: db.Database) -> None:
     assert db.upgrade(database, migrations.LOCATION) == migrations.HEAD
     with database.connection() as conn:
-        assert [one.name for one in types.all_types(conn)] == ["__DEFAULT__"]
+        assert types.names(conn) == ["__DEFAULT__"]
 
 
 def test_types_are_found_by_id_before_name(database: db.Database) -> None:

@@ -145,7 +145,11 @@ def test_what_was_given_counts_until_the_next_report_or_until_it_comes_back() ->
 def test_an_unknown_filter_is_named() -> None:
     with pytest.raises(errors.Invalid, match="JsonFilter"):
         core.chosen_filters(["CapacityFilter", "JsonFilter"])
-    assert core.chosen_filters(["CapacityFilter"]) == [filters.not_tried, filters.capacity]
+    assert core.chosen_filters(["CapacityFilter"]) == [
+        filters.not_tried,
+        filters.has_source,
+        filters.capacity,
+    ]
 
 
 def test_requests_wait_for_the_first_report_only() -> None:

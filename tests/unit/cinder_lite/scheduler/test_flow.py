@@ -20,6 +20,7 @@ class Daemon:
     def __init__(self) -> None:
         self.created: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = []
         self.is_down = False
+        self.told: list[tuple[str, ...]] = []
 
     def create_volume(
         self, ctx: context.RequestContext, host: str, volume_id: str, spec: dict[str, Any], properties: dict[str, Any]
@@ -28,8 +29,22 @@ class Daemon:
             raise errors.Unavailable("RabbitMQ is down")
         self.created.append((host, volume_id, spec, properties))
 
+    def create_snapshot(self, ctx: context.RequestContext, host: str, snapshot_id: str) -> None:
+        self._told("create_snapshot", host, snapshot_id)
+
+    def extend_volume(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
+        self._told("extend_volume", host, volume_id)
+
+    def retype(self, ctx: context.RequestContext, host: str, volume_id: str) -> None:
+        self._told("retype", host, volume_id)
+
     def publish_service_capabilities(self, ctx: context.RequestContext) -> None:
         raise AssertionError("not asked here")
+
+    def _told(self, *what: str) -> None:
+        if self.is_down:
+            raise errors.Unavailable("RabbitMQ is down")
+        self.told.append(what)
 
 
 class World:
@@ -190,9 +205,15 @@ def test_a_lost_message_is_found_by_the_timer(world: World) -> None:
     assert [told for _, told, *_ in world.daemon.created] == [volume_id]
 
 
-def test_get_pools_tells_all_that_was_reported(world: World) -> None:
+def test_get_pools_tells_what_living_enabled_backends_reported(world: World) -> None:
     endpoint = manager.SchedulerManager(world.scheduler, core.Waiting(world.states, 0))
     endpoint.update_service_capabilities(world.ctx, "volume", "host2@c", {"pools": [{"pool_name": "c", "x": 1}]})
     found = {one["name"]: one["capabilities"] for one in endpoint.get_pools(world.ctx)}
-    assert set(found) == {"host1@a#a", "host1@b#b", "host2@c#c"}
+    # A service that the database does not know, or that is disabled, has no pool that could be used.
+    assert set(found) == {"host1@a#a", "host1@b#b"}
+    services.beat(world.database, "host2@c", "cinder-volume", "cinder-volume", "nova")
+    with world.database.connection() as conn:
+        services.set_disabled(conn, "host1@a", "cinder-volume", True, "repair")
+    found = {one["name"]: one["capabilities"] for one in endpoint.get_pools(world.ctx)}
+    assert set(found) == {"host1@b#b", "host2@c#c"}
     assert found["host2@c#c"]["x"] == 1

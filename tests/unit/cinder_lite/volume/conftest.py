@@ -64,10 +64,11 @@ class Node:
             assert found is not None
             self.type_id = found.id
 
-    def creating(self, size: int = 1) -> str:
+    def creating(self, size: int = 1, **columns: str) -> str:
         """A volume that the scheduler has given to this backend."""
         volume_id = str(uuid.uuid4())
         row = {"id": volume_id, "size": size, "project_id": "demo", "user_id": "u", "volume_type_id": self.type_id}
+        row |= columns
         self.database.run(lambda conn: volumes.insert(conn, row, {}))
         assert placement.place(self.database, volume_id, self.backend.host, "nova")
         return volume_id

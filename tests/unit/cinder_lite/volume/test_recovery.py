@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cinder_lite.db import attachments, services, volumes
+from cinder_lite.db import attachments, resets, services, volumes
 from cinder_lite.targets import base as targets
 from cinder_lite.volume import connections, recovery, reports
 from lite_common import errors
@@ -215,3 +215,14 @@ def test_storage_that_is_down_makes_the_restoring_wait(node: Node, monkeypatch: 
     node.backend.ready.clear()
     assert not recovery.set_up(node.backend)
     assert "no volume group" in node.backend.trouble
+
+
+def test_the_timer_removes_what_a_reset_left_exported(node: Node) -> None:
+    volume_id = node.available()
+    attachment = node.reserved(volume_id)
+    connections.attachment_update(node.backend, node.ctx, volume_id, attachment, CONNECTOR)
+    resets.reset(node.database, volume_id, {"status": "available", "attach_status": "detached"})
+    assert node.target.exported() == {f"volume-{volume_id}"}
+    for _ in range(2):
+        recovery.drop_unneeded_exports(node.backend)
+    assert node.target.exported() == set()

@@ -11,11 +11,27 @@ from typing import Any
 import pytest
 import webob
 
-from lite_common import errors
+from lite_common import errors, policy
 from lite_common.wsgi import auth
 from nova_lite import errors as nova_errors
-from nova_lite import flavors, images
-from nova_lite.api import app, routes, server_actions, servers, services, versions, volume_attachments
+from nova_lite import flavors, images, policies
+from nova_lite.api import (
+    app,
+    hypervisors,
+    instance_actions,
+    limits,
+    quota_sets,
+    routes,
+    server_actions,
+    server_external_events,
+    server_metadata,
+    server_tags,
+    servers,
+    service_changes,
+    services,
+    versions,
+    volume_attachments,
+)
 from nova_lite.api import flavors as flavors_api
 from nova_lite.api import images as images_api
 from nova_lite.db import attachments, faults
@@ -60,6 +76,7 @@ class FakeCompute:
         self.servers = {SERVER: a_server()}
         self.volumes: dict[str, list[attachments.AttachedVolume]] = {}
         self.faults: dict[str, faults.Fault] = {}
+        self.tags: dict[str, list[str]] = {}
         self.calls: list[tuple[Any, ...]] = []
         self.fail_at: int | None = None
 
@@ -79,16 +96,16 @@ class FakeCompute:
         self.calls.append(("create", new))
         return a_server(uuid=f"{new.launch_index}" * 8 + SERVER[8:], display_name=new.name)
 
-    def rename(self, ctx: Any, server_id: str, *, name: Any = None, description: Any = ...) -> servers_db.Server:
-        self.calls.append(("rename", name, description))
-        return dataclasses.replace(self.get_server(ctx, server_id), display_name=name)
-
     def delete_server(self, ctx: Any, server_id: str) -> None:
         self.calls.append(("delete", server_id))
 
     def volumes_attached_of(self, server_ids: Any) -> dict[str, list[attachments.AttachedVolume]]:
         self.calls.append(("volumes_attached_of", tuple(server_ids)))
         return self.volumes
+
+    def tags_of(self, server_ids: Any) -> dict[str, list[str]]:
+        self.calls.append(("tags_of", tuple(server_ids)))
+        return self.tags
 
     def faults_of(self, server_ids: Any) -> dict[str, faults.Fault]:
         self.calls.append(("faults_of", tuple(server_ids)))
@@ -114,6 +131,39 @@ class FakeCompute:
         self.calls.append(("unpause", server_id))
 
 
+class FakeEvents:
+    """Stands for `compute.external_events.ExternalEventApi`: answers with the `codes` in turn, 200 after them."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+        self.told: list[tuple[str, str, str | None]] = []
+
+    def dispatch(self, ctx: Any, name: str, server_id: str, tag: str | None) -> int:
+        self.told.append((name, server_id, tag))
+        return self.codes.pop(0) if self.codes else 200
+
+
+class FakeChanges:
+    """Stands for `compute.server_changes.ServerChanges`, for what is not looked at behind the API by other tests."""
+
+    def __init__(self, compute: FakeCompute) -> None:
+        self._compute = compute
+        self.calls: list[tuple[Any, ...]] = []
+
+    def update(self, ctx: Any, server_id: str, values: Any) -> servers_db.Server:
+        self.calls.append(("update", server_id, values))
+        return dataclasses.replace(self._compute.get_server(ctx, server_id), **values)
+
+    def lock(self, ctx: Any, server_id: str, reason: str | None) -> None:
+        self.calls.append(("lock", server_id, reason))
+
+    def unlock(self, ctx: Any, server_id: str, *, override: bool) -> None:
+        self.calls.append(("unlock", server_id))
+
+    def reset_state(self, ctx: Any, server_id: str, state: str) -> None:
+        self.calls.append(("reset_state", server_id, state))
+
+
 class FakeVolumes:
     """Stands for `compute.attach_api.AttachmentApi`."""
 
@@ -124,7 +174,8 @@ class FakeVolumes:
 
     def list_attachments(self, ctx: Any, server_id: str, *, limit: int, offset: int = 0, **more: Any) -> list[Any]:
         self.calls.append(("list", server_id, limit, offset))
-        return self.devices[offset : offset + limit]
+        found = [device for device in self.devices if device.attachment_id or not more.get("by_attachment")]
+        return found[offset : offset + limit]
 
     def get_attachment(self, ctx: Any, server_id: str, volume_id: str) -> attachments.BlockDevice:
         for device in self.devices:
@@ -132,13 +183,20 @@ class FakeVolumes:
                 return device
         raise nova_errors.VolumeNotAttached(server=server_id, volume=volume_id)
 
+    def get_server(self, ctx: Any, server_id: str) -> None:
+        if server_id != SERVER:
+            raise nova_errors.ServerNotFound(server=server_id)
+
+    def swap_volume(self, ctx: Any, server_id: str, volume_id: str, new_volume_id: str) -> None:
+        self.calls.append(("swap", volume_id, new_volume_id))
+
     def attach_volume(self, ctx: Any, server_id: str, volume_id: str, **wanted: Any) -> attachments.BlockDevice:
         self.calls.append(("attach", server_id, volume_id, wanted))
         if self.error:
             raise self.error
         return a_device(tag=wanted["tag"], delete_on_termination=wanted["delete_on_termination"])
 
-    def detach_volume(self, ctx: Any, server_id: str, volume_id: str) -> None:
+    def detach_volume(self, ctx: Any, server_id: str, volume_id: str, **how: Any) -> None:
         self.calls.append(("detach", server_id, volume_id))
 
     def set_delete_on_termination(self, ctx: Any, server_id: str, volume_id: str, value: bool) -> None:
@@ -150,20 +208,30 @@ class Api:
 
     def __init__(self, image_directory: pathlib.Path) -> None:
         self.compute = FakeCompute()
+        self.changes = FakeChanges(self.compute)
         self.volumes = FakeVolumes()
+        self.events = FakeEvents()
         store, table = images.ImageStore(str(image_directory)), flavors.FlavorTable()
         nobody: Any = None
         self.controllers = routes.Controllers(
             versions=versions.VersionsController(),
             servers=servers.ServersController(
                 self.compute,
+                self.changes,
                 store,
                 table,
                 nobody,
                 down_time=60,
                 max_limit=5,  # type: ignore[arg-type]  # a fake
             ),
-            server_actions=server_actions.ServerActionsController(self.compute),  # type: ignore[arg-type]  # a fake
+            server_actions=server_actions.ServerActionsController(self.compute, self.changes),  # type: ignore[arg-type]
+            server_metadata=server_metadata.ServerMetadataController(nobody),
+            server_tags=server_tags.ServerTagsController(nobody),
+            instance_actions=instance_actions.InstanceActionsController(nobody, 1000),
+            hypervisors=hypervisors.HypervisorsController(nobody, 60, 1000),
+            limits=limits.LimitsController(nobody),
+            quota_sets=quota_sets.QuotaSetsController(nobody),
+            service_changes=service_changes.ServiceChangesController(nobody, 60),
             volume_attachments=volume_attachments.VolumeAttachmentsController(
                 self.volumes,
                 1000,  # type: ignore[arg-type]  # a fake
@@ -171,9 +239,16 @@ class Api:
             flavors=flavors_api.FlavorsController(table, 1000),
             services=services.ServicesController(nobody, 60),
             images=images_api.ImagesController(store, 1000),
+            external_events=server_external_events.ServerExternalEventsController(
+                self.events,  # type: ignore[arg-type]  # a fake
+            ),
         )
         self._app = app.application(
-            self.controllers, auth.NoAuth("demo", "secret"), max_body=10_000, healthy=lambda: None
+            self.controllers,
+            auth.NoAuth("demo", "secret"),
+            rules=policy.Policy(policies.RULES),
+            max_body=10_000,
+            healthy=lambda: None,
         )
 
     def __call__(

@@ -53,7 +53,7 @@ def test_from_2_101_an_attach_answers_without_a_body(api: Api) -> None:
 def test_what_is_asked_for_reaches_the_compute_side(api: Api) -> None:
     asked = body(device="/dev/vdc", tag="data", delete_on_termination="Yes")
     answer = api(PATH, "POST", "2.79", json_=asked)
-    wanted = {"device": "/dev/vdc", "tag": "data", "delete_on_termination": True}
+    wanted = {"device": "/dev/vdc", "tag": "data", "delete_on_termination": True, "shelved_too": True}
     assert api.volumes.calls == [("attach", SERVER, VOLUME, wanted)]
     assert answer.json["volumeAttachment"]["delete_on_termination"] is True
 

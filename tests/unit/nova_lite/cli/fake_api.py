@@ -23,6 +23,7 @@ class FakeStack:
     def __init__(self) -> None:
         self.servers: dict[str, Record] = {}
         self.volumes: dict[str, Record] = {}
+        self.snapshots: dict[str, Record] = {}
         self.nova_attachments: dict[str, list[Record]] = collections.defaultdict(list)
         self.cinder_attachments: list[Record] = []
         self.flavors: list[Record] = []
@@ -31,6 +32,7 @@ class FakeStack:
         self.script: dict[str, list[Record | None]] = collections.defaultdict(list)
         self.refusals: list[tuple[str, str, int, typing.Any]] = []
         self.requests: list[tuple[str, str, typing.Any, dict[str, str]]] = []
+        self.actions: dict[str, list[Record]] = collections.defaultdict(list)
         self.console = ""
         self.page_size = 1000
         self._lock = threading.Lock()
@@ -83,6 +85,22 @@ class FakeStack:
             **more,
         }
         self.volumes[record["id"]] = record
+        return record
+
+    def snapshot(self, volume: Record, name: str | None, status: str = "available", **more: typing.Any) -> Record:
+        """Add a snapshot of the volume and return its record."""
+        record = {
+            "id": str(uuid.uuid4()),
+            "name": name,
+            "status": status,
+            "size": volume["size"],
+            "volume_id": volume["id"],
+            "description": None,
+            "metadata": {},
+            "created_at": "2026-01-01T00:00:00.000000",
+            **more,
+        }
+        self.snapshots[record["id"]] = record
         return record
 
     def plug(self, server: Record, volume: Record, device: str = "/dev/vdb") -> Record:
@@ -188,9 +206,23 @@ def _server_action(stack: FakeStack, key: str, query: dict[str, str], body: typi
         lines = stack.console.splitlines(keepends=True)
         length = body["os-getConsoleOutput"].get("length")
         return 200, {"output": "".join(lines[-length:] if length else lines)}
+    if "lock" in body or "unlock" in body:
+        return 202, None
     task = {"os-start": "powering-on", "os-stop": "powering-off", "reboot": "rebooting"}[next(iter(body))]
     stack.servers[key]["OS-EXT-STS:task_state"] = task
     return 202, None
+
+
+def _actions(stack: FakeStack, key: str, query: dict[str, str], body: typing.Any) -> Answer:
+    shown = [{name: value for name, value in one.items() if name != "events"} for one in stack.actions[key]]
+    return 200, {"instanceActions": shown}
+
+
+def _action(stack: FakeStack, key: str, request: str, query: dict[str, str], body: typing.Any) -> Answer:
+    for one in stack.actions[key]:
+        if one["request_id"] == request:
+            return 200, {"instanceAction": one}
+    return 404, {"itemNotFound": {"code": 404, "message": f"Action {request} not found"}}
 
 
 def _attach(stack: FakeStack, server_id: str, query: dict[str, str], body: typing.Any) -> Answer:
@@ -240,13 +272,47 @@ def _volume_show(stack: FakeStack, key: str, query: dict[str, str], body: typing
 
 def _volume_create(stack: FakeStack, query: dict[str, str], body: typing.Any) -> Answer:
     wanted = body["volume"]
-    record = stack.volume(wanted.get("name"), "creating", size=wanted["size"])
+    record = stack.volume(wanted.get("name"), "creating", size=wanted.get("size", 1))
     stack.script[record["id"]] = list(stack.script.pop("new", []))
     return 202, {"volume": record}
 
 
 def _volume_delete(stack: FakeStack, key: str, query: dict[str, str], body: typing.Any) -> Answer:
     stack.volumes[key]["status"] = "deleting"
+    return 202, None
+
+
+def _volume_action(stack: FakeStack, key: str, query: dict[str, str], body: typing.Any) -> Answer:
+    assert list(body) == ["os-extend"]
+    stack.volumes[key]["status"] = "extending"
+    return 202, None
+
+
+def _snapshot_list(stack: FakeStack, detail: str, query: dict[str, str], body: typing.Any) -> Answer:
+    rows = [
+        row
+        for row in stack.snapshots.values()
+        if query.get("name") in (None, row["name"]) and query.get("volume_id") in (None, row["volume_id"])
+    ]
+    return stack.page("snapshots", rows, query, f"/v3/snapshots{detail}")
+
+
+def _snapshot_show(stack: FakeStack, key: str, query: dict[str, str], body: typing.Any) -> Answer:
+    record = stack.step(stack.snapshots, key)
+    if record is None:
+        return 404, {"itemNotFound": {"code": 404, "message": f"Snapshot {key} could not be found."}}
+    return 200, {"snapshot": record}
+
+
+def _snapshot_create(stack: FakeStack, query: dict[str, str], body: typing.Any) -> Answer:
+    wanted = body["snapshot"]
+    record = stack.snapshot(stack.volumes[wanted["volume_id"]], wanted.get("name"), "creating")
+    stack.script[record["id"]] = list(stack.script.pop("new", []))
+    return 202, {"snapshot": record}
+
+
+def _snapshot_delete(stack: FakeStack, key: str, query: dict[str, str], body: typing.Any) -> Answer:
+    stack.snapshots[key]["status"] = "deleting"
     return 202, None
 
 
@@ -272,6 +338,8 @@ ROUTES: list[tuple[str, str, typing.Callable[..., Answer]]] = [
     ("GET", r"/v2.1/servers/([^/]+)", _server_show),
     ("DELETE", r"/v2.1/servers/([^/]+)", _server_delete),
     ("POST", r"/v2.1/servers/([^/]+)/action", _server_action),
+    ("GET", r"/v2.1/servers/([^/]+)/os-instance-actions", _actions),
+    ("GET", r"/v2.1/servers/([^/]+)/os-instance-actions/([^/]+)", _action),
     ("GET", r"/v2.1/servers/([^/]+)/os-volume_attachments", _attachment_list),
     ("POST", r"/v2.1/servers/([^/]+)/os-volume_attachments", _attach),
     ("GET", r"/v2.1/servers/([^/]+)/os-volume_attachments/([^/]+)", _attachment_show),
@@ -282,6 +350,11 @@ ROUTES: list[tuple[str, str, typing.Callable[..., Answer]]] = [
     ("POST", r"/v3/volumes", _volume_create),
     ("GET", r"/v3/volumes/([^/]+)", _volume_show),
     ("DELETE", r"/v3/volumes/([^/]+)", _volume_delete),
+    ("POST", r"/v3/volumes/([^/]+)/action", _volume_action),
+    ("GET", r"/v3/snapshots(|/detail)", _snapshot_list),
+    ("POST", r"/v3/snapshots", _snapshot_create),
+    ("GET", r"/v3/snapshots/([^/]+)", _snapshot_show),
+    ("DELETE", r"/v3/snapshots/([^/]+)", _snapshot_delete),
     ("GET", r"/v3/attachments", _cinder_attachments),
     ("GET", r"/v3/os-services", _services("volume")),
     ("GET", r"/image/v2/images", _table("images")),

@@ -60,6 +60,9 @@ class DirectRpc:
     def do_to_server(self, ctx: Any, host: str, operation: str, server_id: str, **arguments: Any) -> None:
         self._cast(host, operation, ctx, server_id, **arguments)
 
+    def external_instance_event(self, ctx: Any, host: str, server_id: str, name: str, tag: str) -> None:
+        self._cast(host, "external_instance_event", ctx, server_id, name, tag)
+
     def get_console_output(self, ctx: Any, host: str, server_id: str, length: int | None) -> str:
         return str(self.manager.get_console_output(ctx, server_id, length))
 

@@ -121,4 +121,4 @@ def test_statements_do_not_grow_with_the_volumes(cloud: Cloud) -> None:
         cloud.statements.clear()
         cloud.volumes.attach_volume(cloud.ctx, server.uuid, cloud.twin.add_volume())
         counts.append(len(cloud.statements))
-    assert set(counts) == {7}
+    assert set(counts) == {9}

@@ -45,7 +45,7 @@ def test_compute_from_start_to_stop(config_file: Path, capsys: pytest.CaptureFix
     assert manage.main([*arguments, "db", "version"]) == 1
     assert manage.main([*arguments, "db", "sync"]) == 0
     assert manage.main([*arguments, "db", "version"]) == 0
-    assert "is at revision 0001" in capsys.readouterr().out
+    assert "is at revision 0002" in capsys.readouterr().out
 
     daemon = compute.build(nova_conf.load("nova-lite-compute", arguments, logs=False))
     daemon.start()

@@ -7,9 +7,8 @@ import pytest
 from lite_common import errors
 from nova_lite import errors as nova_errors
 from nova_lite import states
-from nova_lite.compute import extend
 from nova_lite.compute.api import NewServer
-from nova_lite.db.servers import ServerFilters
+from nova_lite.db.server_lists import ServerFilters
 from nova_lite.flavors import Flavor
 from nova_lite.virt import errors as virt_errors
 from nova_lite.virt.driver import PowerState
@@ -48,6 +47,13 @@ def test_create_without_a_host_or_a_bus_leaves_nothing(cloud: Cloud) -> None:
     cloud.silence()
     with pytest.raises(nova_errors.NoValidHost, match="No valid host was found"):
         cloud.boot()
+    assert cloud.api.list_servers(cloud.ctx, ServerFilters()) == []
+
+
+def test_a_host_that_nobody_knows_is_the_requests_fault(cloud: Cloud) -> None:
+    image, flavor = cloud.images.get(IMAGE_ID), Flavor("42", "m1.nano", 128, 1)
+    with pytest.raises(errors.Invalid, match=r"Compute host elsewhere could not be found\."):
+        cloud.api.create_server(cloud.ctx, NewServer("n", flavor, image, host="elsewhere"))
     assert cloud.api.list_servers(cloud.ctx, ServerFilters()) == []
 
 
@@ -245,18 +251,6 @@ def test_a_connection_that_has_moved_is_ended_after_the_start(cloud: Cloud) -> N
     assert cloud.connector.connected == {volume}
 
 
-def test_a_volume_that_grew(cloud: Cloud) -> None:
-    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
-    with pytest.raises(nova_errors.VolumeNotAttached):
-        extend.extend_volume(cloud.host, server, volume)
-    cloud.volumes.attach_volume(cloud.ctx, server, volume)
-    cloud.connector.sizes[volume] = 2**31
-    assert extend.extend_volume(cloud.host, server, volume) == 2**31
-    assert cloud.virt.sizes == {(server, volume): 2**31}
-    cloud.api.stop(cloud.ctx, server)
-    assert extend.extend_volume(cloud.host, server, volume) is None
-
-
 def test_start_with_a_volume_that_cannot_be_reached(cloud: Cloud) -> None:
     server, first, second = cloud.boot().uuid, cloud.twin.add_volume(), cloud.twin.add_volume()
     for volume in (first, second):
@@ -268,10 +262,3 @@ def test_start_with_a_volume_that_cannot_be_reached(cloud: Cloud) -> None:
     assert "cinder is down" in cloud.faults(server)[0][1]
     cloud.api.start(cloud.ctx, server)
     assert cloud.server(server).vm_state == states.ACTIVE
-
-
-def test_rename(cloud: Cloud) -> None:
-    server = cloud.boot().uuid
-    assert cloud.api.rename(cloud.ctx, server, name="new").display_name == "new"
-    assert cloud.api.rename(cloud.ctx, server, description=None).display_description is None
-    assert cloud.api.rename(cloud.ctx, server).display_name == "new"

@@ -12,7 +12,7 @@ from alembic import autogenerate, migration
 from lite_common import db
 from nova_lite import db as nova_db
 from nova_lite import errors, states
-from nova_lite.db import attachments, faults, models, servers, services
+from nova_lite.db import attachments, faults, models, server_lists, servers, services
 
 
 def new_server(database: db.Database, server_id: str, **values: Any) -> servers.Server:
@@ -171,13 +171,15 @@ def test_list_by_name_and_status(database: db.Database) -> None:
     servers.move(database, "beta", "build_failed")
 
     def found(**filters: Any) -> list[str]:
-        return [one.uuid for one in servers.list_page(database, servers.ServerFilters(**filters))]
+        return [one.uuid for one in server_lists.list_page(database, server_lists.ServerFilters(**filters))]
 
-    assert found(name="^alpha") == ["alphabet", "alpha"]
+    assert found(patterns={"display_name": "^alpha"}) == ["alphabet", "alpha"]
     assert found(statuses=["ERROR"]) == ["beta"]
     assert found(statuses=["BUILD", "REBOOT", "ACTIVE"]) == ["alphabet", "alpha"]
     assert found(project_id="other") == []
-    page = servers.list_page(database, servers.ServerFilters(), sort=[("name", "asc")], marker="alpha", limit=1)
+    page = server_lists.list_page(
+        database, server_lists.ServerFilters(), sort=[("name", "asc")], marker="alpha", limit=1
+    )
     assert [one.uuid for one in page] == ["alphabet"]
 
 

@@ -40,6 +40,12 @@ class VirtDriverContract:
         assert virt.power_state(spec.uuid) is PowerState.NOSTATE
         assert spec.uuid not in virt.list_servers()
 
+    def test_a_host_tells_what_it_has(self, virt: driver.VirtDriver) -> None:
+        facts = virt.host_facts()
+        assert facts.hypervisor_type
+        assert facts.hypervisor_version >= 1000
+        assert min(facts.vcpus, facts.memory_mb, facts.local_gb) > 0
+
     def test_an_unknown_server(
         self, virt: driver.VirtDriver, spec: driver.ServerSpec, disks: list[driver.VolumeDisk]
     ) -> None:

@@ -34,7 +34,7 @@ def test_connecting_asks_the_portal_and_changes_nothing(monkeypatch: pytest.Monk
     subject.disconnect_volume(info)
     (volume, initiator_name, *limits), *rest = asked
     assert (volume.volume_id, initiator_name, limits, rest) == (VOLUME, "iqn.x:y", [1, 3], [])
-    with pytest.raises(errors.UnsupportedVolume, match="Reboot the server hard"):
+    with pytest.raises(errors.UnsupportedVolume, match="Stop the server, then start it"):
         subject.extend_volume(info)
 
 

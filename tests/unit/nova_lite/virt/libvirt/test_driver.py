@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import libvirt
@@ -15,6 +16,18 @@ def test_a_state_directory_without_room_for_sockets_is_refused_at_once() -> None
     virt = LibvirtDriver(Settings("test:///none", "qemu", "/srv/" + "x" * 60), "iqn.x:y")
     with pytest.raises(errors.HypervisorError, match=r"state_path /srv/x+ is 9 bytes too long"):
         virt.init_host()
+
+
+def test_the_facts_of_a_host_are_libvirts_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked of the library's built-in test hypervisor: a host with 16 processors and 3 GiB."""
+    virt = LibvirtDriver(Settings(state_path=str(tmp_path)), "iqn.x:y")
+    connection = libvirt.open("test:///default")
+    monkeypatch.setattr(virt._connection, "get", lambda: connection)
+    facts = virt.host_facts()
+    assert (facts.hypervisor_type, facts.hypervisor_version) == (connection.getType(), connection.getVersion())
+    assert (facts.vcpus, facts.memory_mb) == (16, 3072)
+    assert facts.local_gb == shutil.disk_usage(tmp_path).total // 2**30
+    connection.close()
 
 
 class Other:
