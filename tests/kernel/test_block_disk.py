@@ -21,9 +21,13 @@ INITIATOR = "iqn.2010-10.org.openstack:nova-lite-kernel"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def services() -> None:
+def services() -> Iterator[None]:
+    """libvirtd, as long as it is needed: it and machined look at every device that other tests make and remove."""
     privileged.default.set_client_mode(False)
     world.run("systemctl", "start", "libvirtd", "iscsid.socket")
+    yield
+    world.run("systemctl", "stop", "libvirtd.service", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
+    world.run("systemctl", "stop", "systemd-machined")
 
 
 @pytest.fixture
