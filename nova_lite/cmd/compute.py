@@ -116,9 +116,10 @@ def build(
             ground.Ground(database, bus, nova_db.HEAD, nova_db.SYNC_COMMAND),
             _Hypervisor(host.virt),
             _Storage(host.connector),
+            bus.server(rpcapi.TOPIC, conf.host, endpoint, conf.rpc_workers),
+            # Who is said to be up is sent work, so this comes once somebody listens.
             service.Periodic("report", conf.report_interval, report, at_start=True),
             service.Periodic("facts", FACTS_INTERVAL, tell_facts, at_start=True),
-            bus.server(rpcapi.TOPIC, conf.host, endpoint, conf.rpc_workers),
             _Once("resume", lambda: recovery.resume(host)),
             service.Periodic("recovery", conf.compute.finish_interval, lambda: recovery.tick(host)),
         ],

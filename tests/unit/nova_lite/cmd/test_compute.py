@@ -1,4 +1,4 @@
-"""When nova-compute starts a privileged half."""
+"""What nova-compute is made of, and when it starts a privileged half."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
-from lite_common import privilege
+from lite_common import privilege, rpc, service
 from nova_lite import conf as options
 from nova_lite.cmd import compute
 from nova_lite.volume import brick_connector
@@ -48,3 +48,10 @@ def test_volumes_of_before_are_reached_through_the_half_that_is_there(
     found = compute._late_host_connector(load(tmp_path, *lines))
     assert isinstance(found, brick_connector.BrickConnector)
     assert asked == started
+
+
+def test_it_listens_before_it_says_that_it_is_up(tmp_path: Path) -> None:
+    """What libvirt tells of the host may take seconds; work that was sent meanwhile would find nobody."""
+    parts = compute.build(load(tmp_path, "transport_url = fake://", "[compute]", "virt_driver = fake")).parts
+    names = [part.name if isinstance(part, service.Periodic) else type(part) for part in parts]
+    assert names.index(rpc.Server) < names.index("report") < names.index("facts")
