@@ -24,7 +24,6 @@ class VmError(Exception):
 class Host:
     """One machine: `number` is the last part of its addresses, memory is in MiB, `disks` are spare ones in GiB.
 
-    `processors` are few on purpose: an emulated one that spins spends what the host needs for the one it waits for.
     One that is not `wanted` is no part of the site: it comes up only when it is asked for by name. One with a
     `niceness` lets the others have the processors first.
     """
@@ -34,7 +33,6 @@ class Host:
     memory: int
     more: tuple[int, ...] = ()
     disks: tuple[int, ...] = ()
-    processors: int = 1
     wanted: bool = True
     niceness: int = 0
 
@@ -55,7 +53,7 @@ class Host:
 
 
 HOSTS = (
-    Host("controller", 10, 3072, more=(110,), disks=(10, 5), processors=2),
+    Host("controller", 10, 3072, more=(110,), disks=(10, 5)),
     Host("compute1", 21, 2048, disks=(10,)),
     Host("compute2", 22, 2048, disks=(10,)),
     # For work that wants a kernel to itself beside a running site, as tests/kernel does.

@@ -55,11 +55,12 @@ def test_spare_disks_are_written_when_the_machine_says_so(tmp_path: Path, host: 
     assert all("cache=writeback" in drive and "format=raw" in drive for drive in spare)
 
 
-@pytest.mark.parametrize(("accelerator", "cpu"), [(accel.KVM, "host"), (accel.TCG, "max")])
-def test_the_processor_fits_the_accelerator(tmp_path: Path, accelerator: str, cpu: str) -> None:
+@pytest.mark.parametrize(("accelerator", "cpu", "processors"), [(accel.KVM, "host", "2"), (accel.TCG, "max", "1")])
+def test_the_processors_fit_the_accelerator(tmp_path: Path, accelerator: str, cpu: str, processors: str) -> None:
     argv = command(COMPUTE1, tmp_path, accelerator)
     assert options(argv, "-accel") == [accelerator]
     assert options(argv, "-cpu")[0].split(",")[0] == cpu
+    assert options(argv, "-smp") == [processors]
 
 
 def test_a_path_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
