@@ -12,8 +12,7 @@ from devstack.vm import collect, environment, hosts, image
 from devstack.vm.hosts import VmError
 
 UP = """Start the machines and wait until they let you in. Builds their image first if this checkout's is not there.
-What runs already is kept and gets the changed files; without --hosts the controller and both compute hosts are
-meant."""
+What runs already is kept and gets the changed files; without --hosts all three are meant."""
 
 
 def parser() -> argparse.ArgumentParser:

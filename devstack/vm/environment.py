@@ -106,6 +106,15 @@ class Environment:
                 machine.stop()
             raise
 
+    def renew(self, names: Iterable[str]) -> None:
+        """Replace machines by fresh ones; they end with this process until `release` is called on them."""
+        machines = [self.machine(name) for name in names]
+        with self.locked():
+            made = machines[0].image(self.cache) or image.ensure(self.cache, self.say)
+            for machine in machines:
+                machine.stop()
+            self._bring_up(machines, machines, made, sync=True)
+
     def _check_images(self, made: image.Image, running: list[Machine]) -> None:
         for machine in running:
             if machine.image(self.cache) != made:

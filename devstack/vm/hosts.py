@@ -1,7 +1,7 @@
-"""The hosts: their names, addresses and sizes, and the files that tell a machine who it is.
+"""The three hosts: their names, addresses and sizes, and the files that tell a machine who it is.
 
 Every machine has `eth0`, a user-mode network that leads nowhere but to its own ssh port, and `eth1`, the private
-network that they share.  The addresses are fixed: two environments on one machine are two separate networks.
+network that the three share.  The addresses are fixed: two environments on one machine are two separate networks.
 """
 
 from __future__ import annotations
@@ -22,19 +22,13 @@ class VmError(Exception):
 
 @dataclass(frozen=True)
 class Host:
-    """One machine: `number` is the last part of its addresses, memory is in MiB, `disks` are spare ones in GiB.
-
-    One that is not `wanted` is no part of the site: it comes up only when it is asked for by name. One with a
-    `niceness` lets the others have the processors first.
-    """
+    """One machine: `number` is the last part of its addresses, memory is in MiB, `disks` are spare ones in GiB."""
 
     name: str
     number: int
     memory: int
     more: tuple[int, ...] = ()
     disks: tuple[int, ...] = ()
-    wanted: bool = True
-    niceness: int = 0
 
     @property
     def address(self) -> str:
@@ -56,15 +50,13 @@ HOSTS = (
     Host("controller", 10, 3072, more=(110,), disks=(10, 5)),
     Host("compute1", 21, 2048, disks=(10,)),
     Host("compute2", 22, 2048, disks=(10,)),
-    # For work that wants a kernel to itself beside a running site, as tests/kernel does.
-    Host("scratch", 30, 3072, more=(130,), disks=(10, 5), wanted=False, niceness=10),
 )
 NAMES = tuple(host.name for host in HOSTS)
 
 
 def chosen(names: Iterable[str] | None) -> tuple[Host, ...]:
-    """Return the hosts with these names, those of a site for None; raise VmError for a name that is none."""
-    wanted = [host.name for host in HOSTS if host.wanted] if names is None else list(names)
+    """Return the hosts with these names, all of them for None; raise VmError for a name that is none."""
+    wanted = list(NAMES if names is None else names)
     unknown = sorted(set(wanted) - set(NAMES))
     if unknown or not wanted:
         raise VmError(f"no such host: {', '.join(unknown) or 'none named'}; there are {', '.join(NAMES)}")

@@ -1,6 +1,6 @@
 """The process that owns one machine's QEMU, so that nobody has to guess from a number in a file who is alive.
 
-    python3 -m devstack.vm.keeper DIRECTORY NICENESS PROGRAM ARGUMENT...
+    python3 -m devstack.vm.keeper DIRECTORY PROGRAM ARGUMENT...
 
 It holds a lock on DIRECTORY/keeper.lock (with its pid inside) as long as it lives: a machine runs exactly when that
 lock is held.  QEMU ends with the keeper, even if that is killed.  The keeper ends when QEMU does, on SIGTERM, and
@@ -47,7 +47,7 @@ def holder(directory: Path) -> int | None:
     return None
 
 
-def keep(directory: Path, niceness: int, argv: list[str]) -> int:
+def keep(directory: Path, argv: list[str]) -> int:
     """Run the program until it ends or is to end; return its exit code, 0 after a wanted stop."""
     lock = (directory / LOCK).open("a+")
     try:
@@ -61,7 +61,6 @@ def keep(directory: Path, niceness: int, argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _raise_stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the starter's terminal is the starter's
-    _stand_back(niceness)
     child = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv], stdin=subprocess.DEVNULL)
     try:
         _watch(child)
@@ -72,15 +71,6 @@ def keep(directory: Path, niceness: int, argv: list[str]) -> int:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         _end(child)
-
-
-def _stand_back(niceness: int) -> None:
-    """Let others go first. Each session is a group that has a niceness of its own, where the kernel groups them."""
-    if not niceness:
-        return
-    os.nice(niceness)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(f"{niceness}\n")  # sched(7)
 
 
 def _watch(child: subprocess.Popen[bytes]) -> None:
@@ -112,4 +102,4 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(keep(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))
+    sys.exit(keep(Path(sys.argv[1]), sys.argv[2:]))

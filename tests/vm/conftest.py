@@ -4,42 +4,38 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from devstack.vm.hosts import VmError
-from tests.fixtures.kernel_run import HOST as SCRATCH
-from tests.fixtures.kernel_run import KernelRun
 from tests.fixtures.lab import Lab
-from tests.fixtures.site import COMPUTES, CONTROLLER, Site
+from tests.fixtures.site import COMPUTES, Site
 
 LOGS = Path(os.environ.get("NLITE_VM_LOGS", "/var/tmp/nlite-vm-logs"))
 JOURNAL = "journalctl --no-pager -o short-precise --since=-10min -n 60 -u 'nova-lite-*' -u 'cinder-lite-*'"
 SHOWN_SECONDS = 30
 TEST_SECONDS = 600
 LAB = pytest.StashKey[Lab]()
-KERNEL_RUN = pytest.StashKey[KernelRun]()
 FAILED = pytest.StashKey[bool]()
 LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The kernel tests come last: they run beside the others since the machines are up. Before them goes the site.
+    """The kernel tests come first: they want a machine on which nothing is installed yet.
 
     The limit of a test here does not count its fixtures, which build an image and install a site; they have their own.
     """
-    order = {"test_unstack.py": 1, "test_kernel.py": 2}
-    items.sort(key=lambda item: order.get(item.path.name, 0) if _is_here(item) else -1)
+    items.sort(key=lambda item: item.path.parent.name == "vm" and item.path.name != "test_kernel.py")
     for item in items:
-        if _is_here(item) and item.get_closest_marker("timeout") is None:
+        if item.path.parent.name == "vm" and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TEST_SECONDS, func_only=True))
 
 
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Give the running machines that the chosen tests need, this checkout in them; the kernel tests begin at once."""
+    """Give the running machines, this checkout in them."""
     config = request.config
     begun = time.monotonic()
     capture = config.pluginmanager.getplugin("capturemanager")
@@ -50,37 +46,17 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
             terminal.ensure_newline()
             terminal.write_line(f"vm: {text}", flush=True)
 
-    machines = Lab(_needed(request.session.items), report)
+    machines = Lab(report)
     try:
         machines.ready()
         note(config, f"machines ready after {time.monotonic() - begun:.0f} s")
         config.stash[LAB] = machines
-        if SCRATCH in machines.names:
-            config.stash[KERNEL_RUN] = KernelRun(machines)
         yield machines
         if config.stash.get(FAILED, False):
             machines.collect(LOGS)
             note(config, f"logs of the machines: {LOGS}")
     finally:
-        if KERNEL_RUN in config.stash:
-            config.stash[KERNEL_RUN].close()
         machines.close()
-
-
-def _needed(items: Sequence[pytest.Item]) -> list[str]:
-    asked = {name for item in items if _is_here(item) for name in getattr(item, "fixturenames", ())}
-    site, scratch = ("site" in asked), ("kernel_run" in asked)
-    return [*((CONTROLLER, *COMPUTES) if site else ()), *((SCRATCH,) if scratch else ())]
-
-
-def _is_here(item: pytest.Item) -> bool:
-    return item.path.parent.name == "vm"
-
-
-@pytest.fixture(scope="session")
-def kernel_run(lab: Lab, request: pytest.FixtureRequest) -> KernelRun:
-    """Give the run of tests/kernel."""
-    return request.config.stash[KERNEL_RUN]
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 from devstack.guest import build
 from devstack.vm import hosts, initrd
 
-CONTROLLER, COMPUTE1, COMPUTE2, SCRATCH = hosts.HOSTS
+CONTROLLER, COMPUTE1, COMPUTE2 = hosts.HOSTS
 
 
 def test_the_controller_has_a_second_portal_and_an_ipv6_address() -> None:
@@ -22,17 +22,13 @@ def test_no_two_interfaces_share_a_hardware_address() -> None:
 
 
 def test_hosts_are_chosen_by_name_and_come_in_their_own_order() -> None:
+    assert hosts.chosen(None) == hosts.HOSTS
     assert hosts.chosen(["compute2", "controller"]) == (CONTROLLER, COMPUTE2)
-
-
-def test_a_machine_that_is_no_part_of_the_site_comes_only_when_it_is_named() -> None:
-    assert hosts.chosen(None) == (CONTROLLER, COMPUTE1, COMPUTE2)
-    assert hosts.chosen(["scratch"]) == (SCRATCH,)
 
 
 @pytest.mark.parametrize("names", [["controler"], ["controller", "x"], []])
 def test_a_name_that_is_none_is_refused_with_those_that_are(names: list[str]) -> None:
-    with pytest.raises(hosts.VmError, match="there are controller, compute1, compute2, scratch"):
+    with pytest.raises(hosts.VmError, match="there are controller, compute1, compute2"):
         hosts.chosen(names)
 
 
@@ -43,7 +39,6 @@ def test_every_host_knows_the_others_by_name() -> None:
         "10.111.0.10 controller",
         "10.111.0.21 compute1",
         "10.111.0.22 compute2",
-        "10.111.0.30 scratch",
     ]
 
 

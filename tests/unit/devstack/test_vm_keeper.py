@@ -40,10 +40,9 @@ class Kept:
         self.directory = directory
         script = f"echo $$ >{directory}/pid.new; mv {directory}/pid.new {directory}/pid; exec sleep 60"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "devstack.vm.keeper", str(directory), "5", "sh", "-c", script],
+            [sys.executable, "-m", "devstack.vm.keeper", str(directory), "sh", "-c", script],
             stdin=subprocess.PIPE,
             cwd=ROOT,
-            start_new_session=True,  # as Machine does: its niceness is its session's
         )
         until((directory / "pid").exists, "the program runs")
         self.pid = int((directory / "pid").read_text())
@@ -86,10 +85,6 @@ def test_a_killed_keeper_leaves_no_machine(kept: Kept) -> None:
     assert keeper.holder(kept.directory) is None
 
 
-def test_a_machine_stands_back_as_far_as_it_was_told(kept: Kept) -> None:
-    assert os.getpriority(os.PRIO_PROCESS, kept.pid) == min(os.getpriority(os.PRIO_PROCESS, 0) + 5, 19)
-
-
 def test_a_machine_that_ends_by_itself_ends_its_keeper(kept: Kept) -> None:
     os.kill(kept.pid, signal.SIGKILL)
     assert kept.process.wait(LIMIT) != 0
@@ -98,7 +93,7 @@ def test_a_machine_that_ends_by_itself_ends_its_keeper(kept: Kept) -> None:
 
 def test_a_machine_has_one_keeper(kept: Kept) -> None:
     second = subprocess.run(
-        [sys.executable, "-m", "devstack.vm.keeper", str(kept.directory), "0", "true"],
+        [sys.executable, "-m", "devstack.vm.keeper", str(kept.directory), "true"],
         capture_output=True,
         text=True,
         cwd=ROOT,
