@@ -5,8 +5,8 @@
 #
 # `prepare` installs what a full run needs, makes the Python environment, and stops there.
 # `all` (the default) is pep8, mypy and one pytest run over unit, functional, api, integration and vm, which boots
-# virtual machines for the kernel path; the last line is pytest's own summary. `api` asks both APIs for whatever their own
-# documents allow and forbid; NLITE_API_SEED=random tries what no run has tried, and =N, which it prints, repeats it.
+# virtual machines for the kernel path; the last line is pytest's own summary. `api` asks both APIs for whatever their
+# own documents allow and forbid; NLITE_API_SEED=random tries what no run has tried, =N, which it prints, repeats it.
 set -euo pipefail
 # shellcheck source=devstack/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
