@@ -85,3 +85,14 @@ def test_work_that_nobody_waits_for_is_refused(bus: rpc.Bus, endpoint: Endpoint)
     assert not endpoint.called.wait(0.5)
     bus.client("topic").cast(CTX, "note", server="host")
     assert endpoint.called.wait(5)
+
+
+def test_a_broker_that_is_down_is_looked_for_every_other_second(tmp_path: Path) -> None:
+    (tmp_path / "bus.conf").write_text("[DEFAULT]\ntransport_url = rabbit://nobody:secret@127.0.0.1:1/\n")
+    conf = cfg.ConfigOpts()
+    conf(args=["--config-file", str(tmp_path / "bus.conf")])
+    made = rpc.Bus(conf)
+    try:
+        assert conf.oslo_messaging_rabbit.rabbit_interval_max == rpc.RECONNECT_SECONDS
+    finally:
+        made.close()
