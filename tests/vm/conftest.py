@@ -57,6 +57,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
             note(config, f"logs of the machines: {LOGS}")
     finally:
         machines.close()
+        note(config, f"{time.monotonic() - begun:.0f} s in all")
 
 
 @pytest.fixture(scope="session")
