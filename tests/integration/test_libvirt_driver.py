@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -20,69 +19,10 @@ from nova_lite.virt.driver import PowerState
 from nova_lite.virt.libvirt.driver import LibvirtDriver, Settings
 from nova_lite.volume import qemu_connector
 from tests.fixtures import servers
+from tests.fixtures.exports import MIB, PASSWORD, Export, Storage
 from tests.unit.nova_lite.virt.contract import NOTHING, VirtDriverContract
 
 INITIATOR = "iqn.2010-10.org.openstack:nova-lite-itest"
-PASSWORD = "Kp7mWx2RtYq4ZsNd"
-MIB = 1024 * 1024
-
-
-@dataclasses.dataclass(frozen=True)
-class Export:
-    """A volume behind tgtd: its disk for the driver and its backing file."""
-
-    disk: driver.VolumeDisk
-    file: Path
-
-
-class Storage:
-    """Makes exports, one target each, as the storage service does."""
-
-    def __init__(self, tgtd: servers.Tgtd, directory: Path) -> None:
-        self.tgtd = tgtd
-        self._directory = directory
-        self._made: list[tuple[int, str]] = []
-
-    def export(self, device: str) -> Export:
-        volume = str(uuid.uuid4())
-        file = self._directory / f"volume-{volume}"
-        with file.open("wb") as backing:
-            backing.truncate(32 * MIB)
-        iqn, tid, user = f"iqn.2010-10.org.openstack:volume-{volume}", 100 + len(self._made), f"u{volume[:8]}"
-        self._made.append((tid, user))
-        adm, target = self.tgtd.tgtadm, ("--tid", str(tid))
-        adm("--op", "new", "--mode", "target", *target, "-T", iqn)
-        adm("--op", "new", "--mode", "logicalunit", *target, "--lun", "1", "-b", str(file))
-        adm("--op", "bind", "--mode", "target", *target, "-I", "ALL")
-        adm("--op", "new", "--mode", "account", "--user", user, "--password", PASSWORD)
-        adm("--op", "bind", "--mode", "account", *target, "--user", user)
-        data = {
-            "target_portal": f"127.0.0.1:{self.tgtd.port}",
-            "target_iqn": iqn,
-            "target_lun": 1,
-            "auth_method": "CHAP",
-            "auth_username": user,
-            "auth_password": PASSWORD,
-            "access_mode": "rw",
-            "discard": False,
-        }
-        info = {"driver_volume_type": "iscsi", "data": data, "serial": volume}
-        return Export(driver.VolumeDisk(volume, device, info), file)
-
-    def remove_all(self) -> None:
-        """Refused by tgtd for a target that is still in use, so this also proves that no session is left."""
-        deadline = time.monotonic() + 10
-        for tid, user in self._made:
-            while True:
-                try:
-                    self.tgtd.tgtadm("--op", "delete", "--mode", "target", "--tid", str(tid))
-                    break
-                except servers.ServerError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.1)
-            self.tgtd.tgtadm("--op", "delete", "--mode", "account", "--user", user)
-        self._made.clear()
 
 
 @pytest.fixture(scope="module")
@@ -450,23 +390,3 @@ def test_domains_of_others_are_not_ours(virt: LibvirtDriver, libvirtd: servers.L
         assert virt.list_servers() == frozenset()
     finally:
         libvirtd.virsh("undefine", "foreign")
-
-
-def test_a_portal_that_swallows_connections_is_given_up_in_time() -> None:
-    """A listener whose queue is full drops what asks for more, as a firewall does."""
-    local = qemu_connector.UserspaceConnector("127.0.0.1", "c1", INITIATOR)
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        fillers = [socket.socket() for _ in range(8)]
-        try:
-            for filler in fillers:
-                filler.setblocking(False)
-                filler.connect_ex(listener.getsockname())
-            time.sleep(0.1)
-            data = {"target_portal": f"127.0.0.1:{listener.getsockname()[1]}", "target_iqn": "iqn.x:y", "target_lun": 1}
-            before = time.monotonic()
-            with pytest.raises(errors.PortalUnreachable, match="no connection within 2 s"):
-                local.connect_volume({"driver_volume_type": "iscsi", "data": data, "serial": "v"})
-            assert time.monotonic() - before < 3
-        finally:
-            for filler in fillers:
-                filler.close()
