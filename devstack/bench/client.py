@@ -27,10 +27,11 @@ class Times:
 
 
 class Client:
-    """Speaks to both APIs; one HTTP connection per thread."""
+    """Speaks to both APIs; one HTTP connection per thread. `idle`: seconds between two looks where nothing is timed."""
 
-    def __init__(self, compute_url: str, volume_url: str, image: str) -> None:
+    def __init__(self, compute_url: str, volume_url: str, image: str, *, idle: float = POLL) -> None:
         self._image = image
+        self._idle = idle
         self._urls = {"compute": compute_url, "volume": volume_url}
         self._local = threading.local()
 
@@ -53,13 +54,13 @@ class Client:
         """A new active server's id."""
         body = {"server": {"name": name, "flavorRef": "1", "imageRef": self._image, "networks": "none"}}
         made = str(self.call("compute", "POST", "/servers", body)["server"]["id"])
-        self._until(lambda: self.call("compute", "GET", f"/servers/{made}")["server"]["status"], "ACTIVE")
+        self._until(lambda: self.call("compute", "GET", f"/servers/{made}")["server"]["status"], "ACTIVE", self._idle)
         return made
 
     def make_volume(self, name: str) -> str:
         """A new available volume's id."""
         made = str(self.call("volume", "POST", "/volumes", {"volume": {"size": 1, "name": name}})["volume"]["id"])
-        self._until(lambda: self.status(made), "available")
+        self._until(lambda: self.status(made), "available", self._idle)
         return made
 
     def status(self, volume: str) -> str:
@@ -105,12 +106,12 @@ class Client:
         """Return once the volume is available."""
         self._until(lambda: self.status(volume), "available")
 
-    def _until(self, look: Callable[[], Any], wanted: Any) -> None:
+    def _until(self, look: Callable[[], Any], wanted: Any, pause: float = POLL) -> None:
         end = time.perf_counter() + LIMIT
         while (found := look()) != wanted:
             if str(found).lower().startswith("error") or time.perf_counter() > end:
                 raise RuntimeError(f"wanted {wanted}, found {found}")
-            time.sleep(POLL)
+            time.sleep(pause)
 
 
 def many(work: Callable[[T], Any], items: Sequence[T], threads: int) -> list[Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from devstack.guest import build
 from devstack.vm import accel, hosts, image, shell
 from devstack.vm.hosts import Host, VmError
-from devstack.vm.machine import Machine
+from devstack.vm.machine import Machine, processors
 
 SOURCE = "/opt/nlite/src"
 LOCK_SECONDS = 5.0
@@ -130,9 +130,10 @@ class Environment:
         self._make_keys()
         for machine in machines:
             machine.prepare(made, self._identity(machine.host))
+        share = processors(accelerator, len(machines))
         for machine in machines:
             self._held.append(machine)
-            machine.start(made, accelerator)
+            machine.start(made, accelerator, share)
 
     def _make_keys(self) -> None:
         """Make the keys of this environment: one to come in by, one that all its machines show."""

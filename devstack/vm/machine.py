@@ -22,8 +22,7 @@ from devstack.vm.hosts import Host, VmError
 from devstack.vm.image import ROOT, Image
 from devstack.vm.shell import CommandFailed, Shell
 
-# An emulated processor that spins, for a lock or for work, spends what a small host needs for the one it waits for.
-PROCESSORS = {accel.KVM: "2", accel.TCG: "1"}
+PROCESSORS = 2
 # A unix socket's path must not be longer.
 SOCKET_PATH = 107
 BOOT_SECONDS = 420.0
@@ -111,11 +110,11 @@ class Machine:
         personal = initrd.personal(identity, hosts.network_script(self.host))
         (self.directory / "initrd").write_bytes(image.initrd.read_bytes() + personal)
 
-    def start(self, image: Image, accelerator: str) -> None:
+    def start(self, image: Image, accelerator: str, processors: int = PROCESSORS) -> None:
         """Start QEMU; it ends with this process until `release` is called.  VmError if it does not come up."""
         for _attempt in range(3):  # the free port may be taken by somebody else before QEMU has it
             port = _free_port()
-            self._spawn(self.command(image, accelerator, port))
+            self._spawn(self.command(image, accelerator, port, processors))
             if self._started(port):
                 (self.directory / "port").write_text(f"{port}\n")
                 return
@@ -142,11 +141,11 @@ class Machine:
             time.sleep(0.05)
         return False
 
-    def command(self, image: Image, accelerator: str, port: int) -> list[str]:
+    def command(self, image: Image, accelerator: str, port: int, processors: int = PROCESSORS) -> list[str]:
         """Return the QEMU command."""
         disk = f"file={self.directory / 'disk'},format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap"
         argv = [accel.QEMU, "-name", self.host.name, "-M", "q35", "-accel", accelerator]
-        argv += ["-cpu", "host" if accelerator == accel.KVM else "max", "-smp", PROCESSORS[accelerator]]
+        argv += ["-cpu", "host" if accelerator == accel.KVM else "max", "-smp", str(processors)]
         argv += ["-m", str(self.host.memory), "-nodefaults", "-no-user-config", "-display", "none"]
         argv += [
             "-kernel",
@@ -276,6 +275,17 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def processors(accelerator: str, machines: int) -> int:
+    """Return how many processors each of so many machines gets.
+
+    An emulated one that spins, for a lock or for work, spends what a small host needs for the one it waits for: all
+    together have no more than the host.
+    """
+    if accelerator == accel.KVM:
+        return PROCESSORS
+    return max(1, min(PROCESSORS, (os.cpu_count() or 1) // machines))
 
 
 def _cmdline(accelerator: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from devstack.vm import accel, environment, hosts, shell, tsc
 from devstack.vm.hosts import HOSTS, VmError
 from devstack.vm.image import Image
-from devstack.vm.machine import Machine
+from devstack.vm.machine import Machine, processors
 
 CONTROLLER, COMPUTE1, COMPUTE2 = HOSTS
 
@@ -60,6 +60,12 @@ def test_the_processor_fits_the_accelerator(tmp_path: Path, accelerator: str, cp
     argv = command(COMPUTE1, tmp_path, accelerator)
     assert options(argv, "-accel") == [accelerator]
     assert options(argv, "-cpu")[0].split(",")[0] == cpu
+
+
+def test_emulated_machines_together_have_no_more_processors_than_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert [processors(accel.TCG, count) for count in (1, 2, 3, 5)] == [2, 2, 1, 1]
+    assert processors(accel.KVM, 3) == 2
 
 
 def test_a_path_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
