@@ -18,14 +18,14 @@ from oslo_config import cfg
 
 from cinder_lite import conf as options
 from cinder_lite.compute import client
-from cinder_lite.db import migrations
+from cinder_lite.db import migrations, services
 from cinder_lite.drivers import base as drivers
 from cinder_lite.scheduler import rpcapi as scheduler_rpc
 from cinder_lite.targets import base as targets
 from cinder_lite.volume import backend as backends
 from cinder_lite.volume import manager, recovery, reports
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, crew, db, errors, ground, privilege, rpc
+from lite_common import config, crew, db, errors, ground, privilege, rpc, sole
 
 LOG = logging.getLogger(__name__)
 
@@ -122,7 +122,11 @@ def _backend_parts(
     set_up = _SetUp(backend, conf.reinit_driver_count, first)
     endpoint = manager.VolumeManager(backend, scheduler, scheduler)
 
+    def beats() -> int | None:
+        return services.beats(backend.database, backend.name, reports.BINARY, conf.service_down_time)
+
     return [
+        sole.Sole(conf.state_path, f"{reports.BINARY}-{backend.name}", beats, conf.report_interval),
         set_up,
         service.Periodic(f"report-{backend.name}", conf.report_interval, lambda: reports.beat(backend), at_start=True),
         bus.server(volume_rpc.TOPIC, backend.name, endpoint, conf.rpc_workers),

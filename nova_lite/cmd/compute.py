@@ -16,7 +16,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import crew, db, errors, ground, privilege, rpc
+from lite_common import crew, db, errors, ground, privilege, rpc, sole
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
 from nova_lite.compute import host as compute_host
@@ -125,10 +125,14 @@ def build(
     def report() -> None:
         services.report(database, conf.host, services.COMPUTE, rpcapi.TOPIC)
 
+    def beats() -> int | None:
+        return services.beats(database, conf.host, services.COMPUTE, conf.service_down_time)
+
     return service.Service(
         services.COMPUTE,
         [
             ground.Ground(database, bus, nova_db.HEAD, nova_db.SYNC_COMMAND),
+            sole.Sole(conf.state_path, f"{services.COMPUTE}-{conf.host}", beats, conf.report_interval),
             _Hypervisor(host.virt),
             _Storage(host.connector),
             bus.server(rpcapi.TOPIC, conf.host, endpoint, conf.rpc_workers),
