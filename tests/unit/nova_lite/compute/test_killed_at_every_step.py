@@ -286,3 +286,24 @@ def open_actions(cloud: Cloud) -> list[str]:
     wanted = sa.select(table.c.action).where(table.c.deleted == 0, table.c.message.is_(None), ~told)
     with cloud.database.connection() as conn:
         return [row[0] for row in conn.execute(wanted)]
+
+
+def test_a_slow_action_is_not_told_an_end_of_its_own(cloud: Cloud) -> None:
+    server, volume = attached(cloud)
+    cloud.rpc.queue = []
+    cloud.volumes.detach_volume(cloud.ctx, server, volume)
+    later_begun = left_actions.AGE + 1
+    with cloud.database.connection() as conn:
+        ago = db.utcnow() - datetime.timedelta(seconds=later_begun)
+        conn.execute(models.instance_actions.update().values(start_time=ago))
+    with cloud.host.server_locks.hold(server, "a detach that the guest drags out"):
+        recovery.tick(cloud.host)
+        assert len(open_actions(cloud)) == 1
+    assert cloud.twin.status(volume) == "detaching"
+    cloud.rpc.deliver()
+    recovery.tick(cloud.host)
+    assert cloud.host.open_actions.by_number == {}
+    table = models.instance_actions_events
+    with cloud.database.connection() as conn:
+        told = conn.execute(sa.select(sa.func.count()).where(table.c.event == "compute_detach_volume")).scalar()
+    assert told == 1
