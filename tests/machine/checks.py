@@ -58,7 +58,7 @@ def look(cluster: Cluster) -> Seen:
 
 
 def heal(cluster: Cluster) -> float:
-    """Have all daemons up and let time pass until all is well; the seconds that took. AssertionError after the limit."""
+    """Have all daemons up and let time pass until all is well; the seconds that took. AssertionError if it never is."""
     hub = cluster.hub
     for name, daemon in cluster.daemons.items():
         daemon.fuse = None

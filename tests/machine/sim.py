@@ -11,10 +11,12 @@ import collections
 import datetime
 import itertools
 import random
+import threading
 import time
 import types
 import uuid
 from collections.abc import Callable
+from concurrent import futures
 from typing import Any
 
 import greenlet
@@ -242,6 +244,94 @@ class Lock:
         self.release()
 
 
+class Event:
+    """Stands in for threading.Event."""
+
+    hub: Hub
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Whether it happened."""
+        return self._is_set
+
+    def set(self) -> None:
+        """It happened."""
+        self._is_set = True
+
+    def clear(self) -> None:
+        """It did not happen."""
+        self._is_set = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for it, within the timeout."""
+        return self._is_set or self.hub.wait(self.is_set, 1e9 if timeout is None else timeout)
+
+
+class Thread:
+    """Stands in for threading.Thread: a task of the daemon whose task starts it."""
+
+    hub: Hub
+
+    def __init__(self, target: Callable[..., Any], name: str = "thread", args: tuple[Any, ...] = (), **_: Any) -> None:
+        self.name, self.daemon = name, True
+        self._work = lambda: target(*args)
+        self._task: Task | None = None
+
+    def start(self) -> None:
+        """Begin, when it is chosen."""
+        current = self.hub.current
+        assert current is not None, f"thread {self.name} is started by no daemon"
+        self._task = self.hub.spawn(f"{current.name}: {self.name}", current.daemon, self._work)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end."""
+        task = self._task
+        if task is not None:
+            self.hub.wait(lambda: task.greenlet.dead, 1e9 if timeout is None else timeout)
+
+    def is_alive(self) -> bool:
+        """Whether it goes on."""
+        return self._task is not None and not self._task.greenlet.dead
+
+
+class Timer(Thread):
+    """Stands in for threading.Timer."""
+
+    def __init__(self, interval: float, function: Callable[[], Any]) -> None:
+        def later() -> None:
+            self.hub.wait(None, interval)
+            function()
+
+        super().__init__(later, "timer")
+
+
+class Pool:
+    """Stands in for concurrent.futures.ThreadPoolExecutor."""
+
+    hub: Hub
+
+    def __init__(self, max_workers: int | None = None, **_: Any) -> None:
+        self._size = max_workers
+
+    def submit(self, work: Callable[..., Any], *args: Any) -> futures.Future[Any]:
+        """A task of its own; as many as there is work."""
+        told: futures.Future[Any] = futures.Future()
+
+        def run() -> None:
+            try:
+                told.set_result(work(*args))
+            except Exception as err:
+                told.set_exception(err)
+
+        Thread(run, "worker").start()
+        return told
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Daemons are killed here."""
+
+
 class Local:
     """Stands in for threading.local: what each task has for itself."""
 
@@ -268,3 +358,14 @@ def uuids(seed: int) -> types.SimpleNamespace:
         return uuid.UUID(int=source.getrandbits(128), version=4)
 
     return types.SimpleNamespace(uuid4=uuid4, UUID=uuid.UUID)
+
+
+def modules(hub: Hub, clock: Clock) -> dict[types.ModuleType, Any]:
+    """What stands in for modules of the standard library in the product's modules."""
+    for twin in (Lock, Event, Thread, Pool):
+        twin.hub = hub  # type: ignore[attr-defined]
+    ours = {"Lock": Lock, "Event": Event, "Thread": Thread, "Timer": Timer, "local": Local}
+    threads = types.SimpleNamespace(**{**vars(threading), **ours})
+    pools = types.SimpleNamespace(**{name: getattr(futures, name) for name in futures.__all__})
+    pools.ThreadPoolExecutor = Pool
+    return {time: clock, threading: threads, futures: pools, uuid: uuids(1)}

@@ -85,9 +85,7 @@ class Guests(fake_virt.FakeDriver):
 
     def disks(self) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
         """Live and stored disks of each guest."""
-        return {
-            uuid: (frozenset(guest.live), frozenset(guest.stored)) for uuid, guest in sorted(self._guests.items())
-        }
+        return {uuid: (frozenset(guest.live), frozenset(guest.stored)) for uuid, guest in sorted(self._guests.items())}
 
     def attach_volume(self, server_uuid: str, disk: driver.VolumeDisk) -> None:
         """See the contract; without a login there is no disk."""
@@ -125,10 +123,8 @@ class Guests(fake_virt.FakeDriver):
 
     def reboot(self, spec: driver.ServerSpec, hard: bool) -> None:
         """See the contract."""
-        before = self._guests.get(spec.uuid)
         self._leave(spec.uuid)
         super().reboot(spec, hard)
-        del before
         self._started(spec)
 
     def _started(self, spec: driver.ServerSpec) -> None:

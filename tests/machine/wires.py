@@ -15,7 +15,7 @@ import orjson
 import urllib3
 
 from lite_common import context, errors
-from tests.machine.sim import Daemon, Future, Hub
+from tests.machine.sim import START, Daemon, Future, Hub
 
 RPC_LIMIT = 15.0
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -75,7 +75,7 @@ class Broker:
     def _handle(self, message: Message, endpoint: object) -> None:
         ctx = context.RequestContext.from_dict(message.ctx)
         reply = message.reply or Future("nobody")
-        if ctx.deadline is not None and self.hub.offset > ctx.deadline - _epoch():
+        if ctx.deadline is not None and self.hub.offset > ctx.deadline - START:
             reply.set(error=errors.Timeout(f"{message.method} was asked for too long ago. Nothing was done."))
             return
         try:
@@ -126,7 +126,7 @@ class Client:
         """See rpc.Client."""
         hub, limit = self._broker.hub, timeout or RPC_LIMIT
         hub.pause(f"call {method}")
-        told = ctx.to_dict() | {"deadline": _epoch() + hub.offset + limit}
+        told = ctx.to_dict() | {"deadline": START + hub.offset + limit}
         message = self._send(told, method, server, arguments)
         reply = message.reply = Future(f"answer to {method}")
         hub.wait(lambda: reply.done, limit)
@@ -184,7 +184,8 @@ class Web:
         daemon.serving.add(answer)
         self.asked.append(answer)
         environ = _environ(method, parts, body, headers)
-        self.hub.spawn(f"{daemon.name}: {method} {parts.path}", daemon, lambda: self._serve(daemon, app, environ, answer))
+        name = f"{daemon.name}: {method} {parts.path}"
+        self.hub.spawn(name, daemon, lambda: self._serve(daemon, app, environ, answer))
         self.hub.wait(lambda: answer.done, limit)
         self.asked.remove(answer)
         if not answer.done:
@@ -244,9 +245,3 @@ def _environ(method: str, parts: parse.SplitResult, body: bytes | None, headers:
         "wsgi.run_once": False,
         **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()},
     }
-
-
-def _epoch() -> float:
-    from tests.machine import sim
-
-    return sim.START
