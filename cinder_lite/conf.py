@@ -58,9 +58,10 @@ OPTIONS: config.Options = {
         cfg.IntOpt("per_volume_size_limit", default=-1, min=-1, help="Largest volume in GiB; -1: no limit."),
         cfg.IntOpt(
             "reservation_expire",
-            default=86400,
+            default=30,
             min=1,
-            help="Seconds after which a quota reservation that nobody settled counts no more.",
+            help="Seconds after which a quota reservation that nobody settled counts no more. One lives only while its "
+            "request makes the volume's row.",
         ),
         cfg.ListOpt(
             "scheduler_default_filters",

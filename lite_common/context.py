@@ -12,11 +12,15 @@ class RequestContext(oslo_context.RequestContext):
 
     `request_id` is ours, `global_request_id` the id the caller sent (so that one story can be followed over both
     services). `is_service` is True when a peer service proved itself with the service secret or a service token.
-    `deadline` (unix time, or None) is when the caller stops waiting; work not begun by then must not begin.
+    `deadline` (unix time, or None) is when the caller stops waiting; work not begun by then must not begin. `begin_by`
+    is when it takes the other side for dead unless that has begun; it is of the message alone and not carried further.
     """
 
-    def __init__(self, *, is_service: bool = False, deadline: float | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, is_service: bool = False, deadline: float | None = None, begin_by: float | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        self.begin_by = begin_by
         self.is_service = is_service
         self.deadline = deadline
 
@@ -36,6 +40,7 @@ class RequestContext(oslo_context.RequestContext):
             "request_id": self.request_id,
             "global_request_id": self.global_request_id,
             "deadline": self.deadline,
+            "begin_by": self.begin_by,
         }
 
     @classmethod
@@ -51,6 +56,7 @@ class RequestContext(oslo_context.RequestContext):
             "request_id",
             "global_request_id",
             "deadline",
+            "begin_by",
         )
         told: dict[str, Any] = {key: values[key] for key in known if values.get(key) is not None}
         return cls(**told, **overrides)

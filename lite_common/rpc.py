@@ -1,12 +1,14 @@
 """RPC over oslo.messaging: the only module, beside the services' rpcapi modules, that knows the bus.
 
-A call has a time limit and tells it to the other side, which refuses work that nobody waits for any more. Errors of
+A call has a time limit and tells it to the other side, which refuses work that nobody waits for any more. While it
+works the other side gives signs of life, so a caller learns within CALL_MONITOR seconds that it was killed. Errors of
 the allowed modules come back as themselves; the bus being down becomes errors.Unavailable, no answer errors.Timeout.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +32,9 @@ BUS_DOWN = (oslo_messaging.MessageDeliveryFailure, kombu.exceptions.OperationalE
 # acknowledged on arrival, so there are none; these looks were half of nova-compute's CPU time under load.
 amqpdriver.ACK_REQUEUE_EVERY_SECONDS_MIN = 1.0
 
+# A call whose other side gives no sign of life for so many seconds is given up: it was killed, or is not there. Work
+# may take as long as the call's own limit allows.
+CALL_MONITOR = 15
 # Attempts to hand a message to the broker before the caller is told that it is down.
 SEND_RETRIES = 1
 # Without it the broker confirms and forgets a message that no queue takes: queues end with the broker, and are back
@@ -93,13 +98,21 @@ class Client:
         has nobody to deliver to.
         """
         limit = timeout or float(self._bus.conf.rpc_response_timeout)
-        prepared = self._client.prepare(server=server, timeout=limit, retry=SEND_RETRIES, transport_options=TO_SOMEBODY)
+        monitor = CALL_MONITOR if limit > CALL_MONITOR else None
+        prepared = self._client.prepare(
+            server=server,
+            timeout=limit,
+            call_monitor_timeout=monitor,
+            retry=SEND_RETRIES,
+            transport_options=TO_SOMEBODY,
+        )
         where = f"{self._topic}.{server}" if server else self._topic
         try:
-            return prepared.call(_with_deadline(ctx, time.time() + limit), method, **arguments)
+            return prepared.call(_with_limits(ctx, time.time(), limit, monitor), method, **arguments)
         except oslo_messaging.MessagingTimeout as err:
             raise errors.Timeout(
-                f"{where} did not answer {method} within {limit:g} s. Check that the service runs there "
+                f"{where} did not answer {method} within {limit:g} s"
+                f"{f', or gave no sign of life for {monitor} s' if monitor else ''}. Check that the service runs there "
                 "(`nlite service-list`) and that it reaches RabbitMQ."
             ) from err
         except oslo_messaging.MessageUndeliverable as err:
@@ -154,19 +167,23 @@ class Server:
     def stop(self, timeout: float) -> None:
         """Take no more messages and let those in hand finish."""
         self._server.stop()
-        try:
-            self._server.wait(timeout=timeout)
-        except Exception as err:  # noqa: BLE001 - last frame of the part; the type is private to oslo.messaging
-            LOG.warning("messages still in work after %.0f s are abandoned: %s", timeout, err)
+        # oslo.messaging waits for as long as it takes; a thread that hangs must not keep the daemon from its end.
+        waiting = threading.Thread(target=self._server.wait, name="rpc-stop", daemon=True)
+        waiting.start()
+        waiting.join(timeout)
+        if waiting.is_alive():
+            LOG.warning(
+                "messages still in work after %.0f s are abandoned; recovery finds what they were about", timeout
+            )
 
 
 class _Dispatcher(rpc_dispatcher.RPCDispatcher):
     """Refuses what nobody waits for, and keeps refusals (as opposed to bugs) out of the log as tracebacks."""
 
     def dispatch(self, incoming: Any) -> Any:
-        deadline = incoming.ctxt.get("deadline")
+        limits = [incoming.ctxt.get("deadline"), incoming.ctxt.pop("begin_by", None)]
         try:
-            if deadline is not None and time.time() > deadline:
+            if any(limit is not None and time.time() > limit for limit in limits):
                 method = incoming.message.get("method")
                 raise errors.Timeout(f"{method} was asked for too long ago; the caller has given up. Nothing was done.")
             return super().dispatch(incoming)
@@ -183,8 +200,11 @@ class _ContextSerializer(oslo_messaging.NoOpSerializer):
         return context.RequestContext.from_dict(ctxt)
 
 
-def _with_deadline(ctx: context.RequestContext, deadline: float) -> context.RequestContext:
-    return context.RequestContext.from_dict(ctx.to_dict() | {"deadline": deadline}, overwrite=False)
+def _with_limits(
+    ctx: context.RequestContext, now: float, limit: float, monitor: float | None
+) -> context.RequestContext:
+    limits = {"deadline": now + limit, "begin_by": now + (monitor or limit)}
+    return context.RequestContext.from_dict(ctx.to_dict() | limits, overwrite=False)
 
 
 def _nobody_there(where: str, method: str) -> errors.Unavailable:

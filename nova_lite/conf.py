@@ -21,6 +21,7 @@ OPTIONS: config.Options = {
         cfg.StrOpt("attach_flow", default="attachments", choices=[("attachments", "the attachments API (volume microversion 3.44)"), ("legacy", "the volume actions os-reserve, os-initialize_connection, os-attach")], help="How a new attachment is begun. An attachment that exists keeps the flow it was begun with."),
         cfg.IntOpt("timeout", default=60, min=1, help="Seconds that one request to cinder-api may take."),
         cfg.IntOpt("retries", default=4, min=0, help="How often a request to cinder-api that may safely run twice is repeated."),
+        cfg.IntOpt("patience", default=20, min=0, help="Seconds for which nova-compute goes on asking a cinder-api that cannot be reached (it is being restarted, say) before it undoes an attach that was accepted."),
     ),
     "images": (
         cfg.StrOpt("directory", default="$state_path/images", help="Directory of the images; each is a JSON description beside its files, or a disk alone."),
@@ -29,7 +30,7 @@ OPTIONS: config.Options = {
         cfg.StrOpt("virt_driver", default="libvirt", choices=[("libvirt", "real guests"), ("fake", "guests in memory, for tests and measurements")], help="Who runs the guests."),
         cfg.IntOpt("max_disk_devices_to_attach", default=-1, min=-1, help="Most disks one server can have, its root disk included; -1 is no limit."),
         cfg.IntOpt("shutdown_timeout", default=60, min=0, help="Seconds a guest gets to shut down before it is switched off."),
-        cfg.IntOpt("finish_interval", default=30, min=1, help="Seconds between two looks for deletes that could not be finished and for guests that stopped by themselves."),
+        cfg.IntOpt("finish_interval", default=10, min=1, help="Seconds between two looks for work that was left half done: attaches, detaches, deletes and other tasks whose message or daemon was lost."),
     ),
     "libvirt": (
         cfg.StrOpt("connection_uri", default="qemu:///system", help="libvirt connection."),

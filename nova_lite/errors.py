@@ -182,3 +182,13 @@ class WrongHost(errors.Conflict):
 
     slug = "wrong_host"
     template = "Instance {server} is on host {found}, not on {host}."
+
+
+class InterruptedAction(errors.BackendError):
+    """The daemon that had the work ended, or its message was lost."""
+
+    slug = "interrupted_action"
+    template = (
+        "{action} of instance {server} was interrupted: its message or its daemon was lost. What it had begun was "
+        "finished or undone. Look at the server and its volumes, then ask again."
+    )

@@ -22,6 +22,7 @@ from lite_common import config, context, db, errors, ground, rpc
 NAME = "cinder-lite-scheduler"
 BINARY = "cinder-scheduler"
 WAITING_INTERVAL = 1.0
+LOST_INTERVAL = 10.0
 
 
 class _AskForReports:
@@ -72,7 +73,7 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
             bus.server(scheduler_rpc.TOPIC, conf.host, endpoint, conf.rpc_workers),
             _AskForReports(volume),
             service.Periodic("waiting", WAITING_INTERVAL, endpoint.release_waiting),
-            service.Periodic("lost", core.LOST_AFTER / 2, endpoint.find_lost),
+            service.Periodic("lost", LOST_INTERVAL, endpoint.find_lost),
             service.Periodic("messages", conf.message_reap_interval, lambda: core.prune_messages(database)),
         ],
         stop_timeout=conf.graceful_shutdown_timeout,

@@ -18,21 +18,25 @@ from oslo_config import cfg
 
 from cinder_lite import conf as options
 from cinder_lite.compute import client
-from cinder_lite.db import migrations
+from cinder_lite.db import migrations, services
 from cinder_lite.drivers import base as drivers
 from cinder_lite.scheduler import rpcapi as scheduler_rpc
 from cinder_lite.targets import base as targets
 from cinder_lite.volume import backend as backends
 from cinder_lite.volume import manager, recovery, reports
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, db, errors, ground, privilege, rpc
+from lite_common import config, crew, db, errors, ground, privilege, rpc, sole
 
 LOG = logging.getLogger(__name__)
 
 NAME = "cinder-lite-volume"
 SYS_ADMIN = "cinder_lite.privileged.sys_admin"
 WATCH_INTERVAL = 2.0
-TIDY_INTERVAL = 60.0
+# Seconds between two looks for lost messages, and for exports that nobody asks for (which go at the second look).
+RESUME_INTERVAL = 10.0
+TIDY_INTERVAL = 15.0
+# What was left half done is finished on so many threads of each backend.
+RECOVERY_THREADS = 4
 
 Parts = tuple[drivers.VolumeDriver, targets.TargetDriver]
 
@@ -112,23 +116,28 @@ def _backend_parts(
     def first() -> None:
         reports.beat(backend)
         publish()
-        recovery.resume(backend, scheduler, untouched_for=0)
+        recovery.resume(backend, scheduler, 0, workers.do)
 
+    workers = crew.Crew(f"recovery-{backend.name}", RECOVERY_THREADS)
     set_up = _SetUp(backend, conf.reinit_driver_count, first)
     endpoint = manager.VolumeManager(backend, scheduler, scheduler)
 
-    def tidy() -> None:
-        recovery.resume(backend, scheduler)
-        recovery.drop_unneeded_exports(backend)
+    def beats() -> int | None:
+        return services.beats(backend.database, backend.name, reports.BINARY, conf.service_down_time)
 
     return [
+        sole.Sole(conf.state_path, f"{reports.BINARY}-{backend.name}", beats, conf.report_interval),
         set_up,
         service.Periodic(f"report-{backend.name}", conf.report_interval, lambda: reports.beat(backend), at_start=True),
         bus.server(volume_rpc.TOPIC, backend.name, endpoint, conf.rpc_workers),
         service.Periodic(f"stats-{backend.name}", conf.backend_stats_polling_interval, publish, at_start=True),
-        _Once(f"resume-{backend.name}", lambda: recovery.resume(backend, scheduler, untouched_for=0)),
+        workers,
+        _Once(f"resume-{backend.name}", lambda: recovery.resume(backend, scheduler, 0, workers.do)),
+        service.Periodic(
+            f"recovery-{backend.name}", RESUME_INTERVAL, lambda: recovery.resume(backend, scheduler, do=workers.do)
+        ),
         service.Periodic(f"watch-{backend.name}", WATCH_INTERVAL, set_up.tick),
-        service.Periodic(f"tidy-{backend.name}", TIDY_INTERVAL, tidy),
+        service.Periodic(f"tidy-{backend.name}", TIDY_INTERVAL, lambda: recovery.drop_unneeded_exports(backend)),
     ]
 
 

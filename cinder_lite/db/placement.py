@@ -30,8 +30,7 @@ def give_back(database: db.Database, volume_id: str, host: str) -> bool:
 def waiting(conn: sa.Connection, untouched_for: float) -> list[volumes.Volume]:
     """Volumes that nobody gave to a backend for so many seconds: their message was lost."""
     limit = db.utcnow() - datetime.timedelta(seconds=untouched_for)
-    found = volumes.in_status(conn, states.CREATING, older_than=limit)
-    return [volume for volume in found if volume.host is None]
+    return volumes.in_status(conn, states.CREATING, older_than=limit)
 
 
 def allocated_gb(conn: sa.Connection, backend: str) -> int:

@@ -166,6 +166,23 @@ def reserve(
     return [row["uuid"] for row in rows]
 
 
+def overdue(conn: sa.Connection) -> dict[str, list[str]]:
+    """The reservations, by project, that have expired and were never settled.
+
+    The projects are found by their usage rows, which are few and say what is reserved; nobody reads all that was ever
+    reserved for this.
+    """
+    suspects = sa.select(USAGES.c.project_id).where(USAGES.c.reserved > 0).distinct()
+    table = models.reservations
+    found: dict[str, list[str]] = {}
+    for project in [row[0] for row in conn.execute(suspects)]:
+        mine = sa.and_(table.c.project_id == project, table.c.deleted.is_(False), table.c.expire <= db.utcnow())
+        uuids = [row[0] for row in conn.execute(sa.select(table.c.uuid).where(mine))]
+        if uuids:
+            found[project] = uuids
+    return found
+
+
 def settle(conn: sa.Connection, project_id: str, uuids: list[str]) -> None:
     """End these reservations; what became of them shows in the count. Nothing happens to those already ended."""
     lock(conn, project_id)

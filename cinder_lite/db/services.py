@@ -62,6 +62,13 @@ def beat(database: db.Database, host: str, binary: str, topic: str, availability
             conn.execute(TABLE.update().where(mine).values(seen))
 
 
+def beats(database: db.Database, host: str, binary: str, down_after: float) -> int | None:
+    """How often the service has reported, if it did within the last `down_after` seconds; else None."""
+    with database.connection() as conn:
+        found = [one for one in listed(conn, host=host, binary=binary) if one.host == host and one.is_up(down_after)]
+    return found[0].report_count if found else None
+
+
 def get(conn: sa.Connection, host: str, binary: str) -> Service:
     """The service. Raises errors.ServiceNotFound."""
     for found in listed(conn, host=host, binary=binary):

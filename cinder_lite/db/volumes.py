@@ -106,13 +106,19 @@ def on_backend(conn: sa.Connection, backend: str) -> list[Volume]:
     return [Volume(*row) for row in conn.execute(statement)]
 
 
-def in_status(conn: sa.Connection, *statuses: str, older_than: datetime.datetime) -> list[Volume]:
-    """Volumes in one of the states whose row was last touched before that time (UTC): work somebody lost."""
+def in_status(
+    conn: sa.Connection, *statuses: str, older_than: datetime.datetime, backend: str | None = None
+) -> list[Volume]:
+    """Volumes in one of the states whose row was last touched before that time (UTC): work somebody lost.
+
+    Those of the backend `host@name`, or those that no backend has yet.
+    """
     touched = sa.func.coalesce(TABLE.c.updated_at, TABLE.c.created_at)
     statement = (
         sa.select(*COLUMNS)
         .select_from(WITH_TYPE)
         .where(TABLE.c.deleted.is_(False), TABLE.c.status.in_(statuses), touched < older_than)
+        .where(TABLE.c.host.is_(None) if backend is None else belongs(backend))
     )
     return [Volume(*row) for row in conn.execute(statement)]
 

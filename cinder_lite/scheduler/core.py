@@ -5,6 +5,7 @@ A request that waits holds no thread: the reports it waits for arrive through th
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cinder_lite.db import messages as rows
-from cinder_lite.db import placement, services
+from cinder_lite.db import placement, quotas, services
 from cinder_lite.scheduler import filters
 from cinder_lite.scheduler.host_state import HostStates, Member
 from cinder_lite.volume import messages
@@ -23,7 +24,10 @@ LOG = logging.getLogger(__name__)
 
 VOLUME_BINARY = "cinder-volume"
 # A message that was taken is acted on at once; a volume without a backend for so many seconds was forgotten.
-LOST_AFTER = 60.0
+LOST_AFTER = 20.0
+# While requests wait for a first report, all backends are asked for one so often (seconds): a fanout that nobody was
+# there to hear is lost, and so is its answer.
+ASK_INTERVAL = 5.0
 
 
 class VolumeDaemon(Protocol):
@@ -99,30 +103,40 @@ Work = Callable[[], None]
 
 @dataclass
 class Waiting:
-    """Requests held until a backend has reported, or until `wait` seconds after the start."""
+    """Requests held until a backend has reported, or until `wait` seconds after the start; one for each thing."""
 
     states: HostStates
     wait: float
     _since: float = field(default_factory=time.monotonic)
     _guard: threading.Lock = field(default_factory=threading.Lock)
-    _held: list[Work] = field(default_factory=list)
+    _held: dict[str, Work] = field(default_factory=dict)
+    _asked: float = field(default_factory=time.monotonic)
 
-    def submit(self, work: Work) -> None:
-        """Run `work` now, or keep it when it is too early to judge."""
+    def submit(self, thing: str, work: Work) -> None:
+        """Run `work` on the thing of that id now, or keep it when it is too early to judge."""
         with self._guard:
             if not self._is_open():
-                self._held.append(work)
+                self._held.setdefault(thing, work)
                 LOG.info("no backend has reported yet; %d requests wait", len(self._held))
                 return
         work()
+
+    def should_ask(self) -> bool:
+        """Whether it is time to ask the backends for their reports once more; the time begins anew then."""
+        with self._guard:
+            due = bool(self._held) and time.monotonic() - self._asked >= ASK_INTERVAL
+            if not due or self.states.has_reports():
+                return False
+            self._asked = time.monotonic()
+            return True
 
     def release(self) -> None:
         """Run what was kept, if the time has come. An error of one request stops no other."""
         with self._guard:
             if not self._is_open():
                 return
-            held, self._held = self._held, []
-        for work in held:
+            held, self._held = self._held, {}
+        for work in held.values():
             try:
                 work()
             except errors.LiteError as err:
@@ -136,6 +150,15 @@ def lost(scheduler: Scheduler, untouched_for: float = LOST_AFTER) -> list[str]:
     """The ids of volumes whose request was lost before a backend was found."""
     with scheduler.database.connection() as conn:
         return [volume.id for volume in placement.waiting(conn, untouched_for)]
+
+
+def settle_reservations(database: db.Database) -> None:
+    """End the quota reservations of requests that died between reserving and making what they reserved for."""
+    with database.connection() as conn:
+        found = quotas.overdue(conn)
+    for project, uuids in found.items():
+        LOG.warning("%d quota reservations of project %s were never settled", len(uuids), project)
+        database.run(functools.partial(quotas.settle, project_id=project, uuids=uuids))
 
 
 def prune_messages(database: db.Database) -> None:

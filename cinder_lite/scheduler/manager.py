@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from typing import Any
 
 from cinder_lite.scheduler import core, placed
-from lite_common import context
+from lite_common import context, crew, errors
 
 
 class SchedulerManager:
@@ -27,20 +29,20 @@ class SchedulerManager:
         from cinder_lite.scheduler import flow
 
         self._waiting.submit(
-            lambda: flow.create_volume(self._scheduler, ctx, volume_id, request_spec, filter_properties)
+            volume_id, lambda: flow.create_volume(self._scheduler, ctx, volume_id, request_spec, filter_properties)
         )
 
     def create_snapshot(self, ctx: context.RequestContext, snapshot_id: str) -> None:
         """Cast: see `placed.create_snapshot`."""
-        self._waiting.submit(lambda: placed.create_snapshot(self._scheduler, ctx, snapshot_id))
+        self._waiting.submit(snapshot_id, lambda: placed.create_snapshot(self._scheduler, ctx, snapshot_id))
 
     def extend_volume(self, ctx: context.RequestContext, volume_id: str) -> None:
         """Cast: see `placed.extend_volume`."""
-        self._waiting.submit(lambda: placed.extend_volume(self._scheduler, ctx, volume_id))
+        self._waiting.submit(volume_id, lambda: placed.extend_volume(self._scheduler, ctx, volume_id))
 
     def retype(self, ctx: context.RequestContext, volume_id: str, migration_policy: str = "never") -> None:
         """Cast: see `placed.retype`."""
-        self._waiting.submit(lambda: placed.retype(self._scheduler, ctx, volume_id, migration_policy))
+        self._waiting.submit(volume_id, lambda: placed.retype(self._scheduler, ctx, volume_id, migration_policy))
 
     def update_service_capabilities(
         self, ctx: context.RequestContext, service_name: str, host: str, capabilities: dict[str, Any]
@@ -56,8 +58,13 @@ class SchedulerManager:
     def release_waiting(self) -> None:
         """Timer: run the requests that have waited long enough for a first report."""
         self._waiting.release()
+        if self._waiting.should_ask():
+            with contextlib.suppress(errors.Unavailable):
+                self._scheduler.volume.publish_service_capabilities(context.admin_context(overwrite=False))
 
     def find_lost(self) -> None:
-        """Timer: schedule anew the volumes whose message was lost."""
+        """Timer: schedule anew the volumes whose message was lost, and end reservations that nobody settles."""
+        core.settle_reservations(self._scheduler.database)
         for volume_id in core.lost(self._scheduler):
-            self.create_volume(context.admin_context(overwrite=False), volume_id, {}, {})
+            ctx = context.admin_context(overwrite=False)
+            crew.at_once(f"volume {volume_id}", functools.partial(self.create_volume, ctx, volume_id, {}, {}))

@@ -124,7 +124,7 @@ def unneeded(backend: Backend) -> set[str]:
     """The names of the volumes that are exported though no row asks for it."""
     exported = backend.target.exported()
     with backend.database.connection() as conn:
-        found = rows.on_backend(conn, backend.name) if exported else []
+        found = rows.of_volumes(conn, {name.removeprefix("volume-") for name in exported})
     return exported - {volume_name(one.volume.id) for one in found if _may_be_needed(one)}
 
 

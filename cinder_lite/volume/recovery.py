@@ -7,18 +7,23 @@ is needed but to look: at the start, and on a timer for messages that were lost 
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
+from collections.abc import Callable
 
 from cinder_lite import states
 from cinder_lite.db import snapshots, volumes
 from cinder_lite.volume import change_work, delete, exports, snapshot_work
 from cinder_lite.volume.backend import Backend, Scheduler
-from lite_common import context, db, errors
+from lite_common import context, crew, db, errors
 
 LOG = logging.getLogger(__name__)
 
-# A message in the queue of a busy daemon is not lost; only rows untouched for so many seconds are taken up again.
-LOST_AFTER = 60.0
+# A message in the queue of a busy daemon is not lost; only rows untouched for so many seconds are taken up again. What
+# is in hand is known by its lock, however long it takes.
+LOST_AFTER = 20.0
+# Does a job under its name: at once, or soon, on another thread.
+Do = Callable[[str, crew.Job], bool]
 _TAKEN_UP = (states.CREATING, states.DELETING, states.EXTENDING, states.RETYPING)
 
 
@@ -64,26 +69,20 @@ def watch_target(backend: Backend) -> None:
         backend.trouble = err.message
 
 
-def resume(backend: Backend, scheduler: Scheduler, untouched_for: float = LOST_AFTER) -> None:
+def resume(backend: Backend, scheduler: Scheduler, untouched_for: float = LOST_AFTER, do: Do = crew.at_once) -> None:
     """Do again what rows of this backend ask for and nobody has touched for so many seconds."""
     if not backend.ready.is_set():
         return
     limit = db.utcnow() - datetime.timedelta(seconds=untouched_for)
     with backend.database.connection() as conn:
-        found = volumes.in_status(conn, *_TAKEN_UP, older_than=limit)
+        found = volumes.in_status(conn, *_TAKEN_UP, older_than=limit, backend=backend.name)
         kept = snapshots.in_status(conn, backend.name, states.CREATING, states.DELETING, older_than=limit)
-    ctx = context.admin_context(overwrite=False)
     for volume in found:
-        if backend.locks.held(volume.id):
-            # Zeroing, wiping and copying take their time; the row waits for them, nobody was lost.
-            continue
-        if volume.host is not None and volume.host.startswith(f"{backend.name}#"):
-            LOG.warning("volume %s was left %s; taking it up again", volume.id, volume.status)
-            _take_up(backend, scheduler, ctx, volume)
+        if not backend.locks.held(volume.id):
+            do(f"volume {volume.id}", functools.partial(_take_up, backend, scheduler, volume))
     for snapshot in kept:
         if not (backend.locks.held(snapshot.id) or backend.locks.held(snapshot.volume_id)):
-            LOG.warning("snapshot %s was left %s; taking it up again", snapshot.id, snapshot.status)
-            _take_up_snapshot(backend, ctx, snapshot)
+            do(f"snapshot {snapshot.id}", functools.partial(_take_up_snapshot, backend, snapshot))
 
 
 def drop_unneeded_exports(backend: Backend) -> None:
@@ -96,28 +95,26 @@ def drop_unneeded_exports(backend: Backend) -> None:
     backend.suspects = frozenset(found)
 
 
-def _take_up(backend: Backend, scheduler: Scheduler, ctx: context.RequestContext, volume: volumes.Volume) -> None:
+def _take_up(backend: Backend, scheduler: Scheduler, volume: volumes.Volume) -> None:
+    LOG.warning("volume %s was left %s; taking it up again", volume.id, volume.status)
+    ctx = context.admin_context(overwrite=False)
     # taskflow brings networkx along; a daemon that makes no volumes does not pay for it.
     from cinder_lite.volume import manager_create
 
-    try:
-        if volume.status == states.CREATING:
-            manager_create.create_volume(backend, scheduler, ctx, volume.id, {}, {})
-        elif volume.status == states.EXTENDING:
-            change_work.extend_volume(backend, ctx, volume.id)
-        elif volume.status == states.RETYPING:
-            change_work.retype(backend, ctx, volume.id)
-        else:
-            delete.delete_volume(backend, ctx, volume.id)
-    except errors.LiteError as err:
-        LOG.error("volume %s: %s", volume.id, err.message)
+    if volume.status == states.CREATING:
+        manager_create.create_volume(backend, scheduler, ctx, volume.id, {}, {})
+    elif volume.status == states.EXTENDING:
+        change_work.extend_volume(backend, ctx, volume.id)
+    elif volume.status == states.RETYPING:
+        change_work.retype(backend, ctx, volume.id)
+    else:
+        delete.delete_volume(backend, ctx, volume.id)
 
 
-def _take_up_snapshot(backend: Backend, ctx: context.RequestContext, snapshot: snapshots.Snapshot) -> None:
-    try:
-        if snapshot.status == states.CREATING:
-            snapshot_work.create_snapshot(backend, ctx, snapshot.id)
-        else:
-            snapshot_work.delete_snapshot(backend, ctx, snapshot.id)
-    except errors.LiteError as err:
-        LOG.error("snapshot %s: %s", snapshot.id, err.message)
+def _take_up_snapshot(backend: Backend, snapshot: snapshots.Snapshot) -> None:
+    LOG.warning("snapshot %s was left %s; taking it up again", snapshot.id, snapshot.status)
+    ctx = context.admin_context(overwrite=False)
+    if snapshot.status == states.CREATING:
+        snapshot_work.create_snapshot(backend, ctx, snapshot.id)
+    else:
+        snapshot_work.delete_snapshot(backend, ctx, snapshot.id)

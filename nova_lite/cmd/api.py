@@ -36,11 +36,13 @@ from nova_lite.api import flavors as flavors_api
 from nova_lite.api import images as images_api
 from nova_lite.api import services as services_api
 from nova_lite.compute import api as compute_api
-from nova_lite.compute import attach_api, external_events, history, rpcapi, server_changes
+from nova_lite.compute import attach_api, external_events, history, local_delete, rpcapi, server_changes
 from nova_lite.db import services
 from nova_lite.volume import client
 
 NAME = "nova-api"
+# Seconds between two looks for deletes that wait for their host or for Cinder.
+DELETES_INTERVAL = 10.0
 ERROR_MODULES = ("nova_lite.errors", "nova_lite.virt.errors")
 
 
@@ -49,13 +51,14 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
     authenticate = auth.strategy(conf)
     database = db.from_conf(conf)
     bus = rpc.Bus(conf, ERROR_MODULES)
+    cinder = client.from_conf(conf)
 
     def healthy() -> None:
         with database.connection() as conn:
             conn.exec_driver_sql("SELECT 1")
 
     wsgi = app.application(
-        _controllers(conf, database, bus),
+        _controllers(conf, database, bus, cinder),
         authenticate,
         rules=policy.Policy(policies.RULES, conf),
         max_body=conf.api.max_request_body_size,
@@ -68,14 +71,20 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
             service.Periodic(
                 "report", conf.report_interval, lambda: services.report(database, conf.host, NAME, ""), at_start=True
             ),
+            service.Periodic(
+                "deletes",
+                DELETES_INTERVAL,
+                lambda: local_delete.finish(database, cinder, conf.service_down_time),
+            ),
             server.HttpServer(wsgi, conf.api.listen, conf.api.port, conf.api.threads),
         ],
         stop_timeout=conf.graceful_shutdown_timeout,
     )
 
 
-def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus) -> routes.Controllers:
-    cinder = client.from_conf(conf)
+def _controllers(
+    conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus, cinder: client.CinderClient
+) -> routes.Controllers:
     rpc_client = rpcapi.ComputeRpc(bus)
     down_time = conf.service_down_time
     compute = compute_api.ComputeApi(database, rpc_client, cinder, service_down_time=down_time)

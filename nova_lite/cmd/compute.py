@@ -16,7 +16,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, errors, ground, privilege, rpc
+from lite_common import crew, db, errors, ground, privilege, rpc, sole
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
 from nova_lite.compute import host as compute_host
@@ -33,6 +33,10 @@ LOG = logging.getLogger(__name__)
 PRIVILEGED = "os_brick.privileged.default"
 # Seconds between two looks at what the host has; disks grow, and libvirt may be back only later.
 FACTS_INTERVAL = 600
+# Seconds between two looks for guests that shut down by themselves.
+STOPPED_INTERVAL = 30
+# What was left half done is finished on so many threads: one guest that drags a detach out holds up one of them.
+RECOVERY_THREADS = 4
 ERROR_MODULES = ("nova_lite.errors", "nova_lite.virt.errors")
 
 
@@ -69,7 +73,9 @@ class _Once:
     """Runs `work` once on a thread of its own, beside the parts that serve."""
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
-        self._thread = threading.Thread(target=work, name=name, daemon=True)
+        self._name = name
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -78,6 +84,12 @@ class _Once:
     def stop(self, timeout: float) -> None:
         """Wait for the end."""
         self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception:  # outermost frame of the thread
+            LOG.exception("%s failed; the timer does it again", self._name)
 
 
 def build(
@@ -99,8 +111,11 @@ def build(
         images=ImageStore(conf.images.directory),
         max_disks=conf.compute.max_disk_devices_to_attach,
         shutdown_timeout=conf.compute.shutdown_timeout,
+        patience=conf.cinder.patience,
     )
     endpoint = manager.ComputeManager(host)
+    workers = crew.Crew("recovery", RECOVERY_THREADS)
+    healing = recovery.Recovery(host, workers.do)
 
     def tell_facts() -> None:
         found = host.virt.host_facts()
@@ -110,18 +125,24 @@ def build(
     def report() -> None:
         services.report(database, conf.host, services.COMPUTE, rpcapi.TOPIC)
 
+    def beats() -> int | None:
+        return services.beats(database, conf.host, services.COMPUTE, conf.service_down_time)
+
     return service.Service(
         services.COMPUTE,
         [
             ground.Ground(database, bus, nova_db.HEAD, nova_db.SYNC_COMMAND),
+            sole.Sole(conf.state_path, f"{services.COMPUTE}-{conf.host}", beats, conf.report_interval),
             _Hypervisor(host.virt),
             _Storage(host.connector),
             bus.server(rpcapi.TOPIC, conf.host, endpoint, conf.rpc_workers),
             # Who is said to be up is sent work, so this comes once somebody listens.
             service.Periodic("report", conf.report_interval, report, at_start=True),
             service.Periodic("facts", FACTS_INTERVAL, tell_facts, at_start=True),
-            _Once("resume", lambda: recovery.resume(host)),
-            service.Periodic("recovery", conf.compute.finish_interval, lambda: recovery.tick(host)),
+            workers,
+            _Once("resume", healing.run),
+            service.Periodic("recovery", conf.compute.finish_interval, healing.run),
+            service.Periodic("stopped", STOPPED_INTERVAL, lambda: recovery.note_stopped(host, workers.do)),
         ],
         stop_timeout=conf.graceful_shutdown_timeout,
     )

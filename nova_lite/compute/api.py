@@ -18,7 +18,7 @@ from nova_lite import errors as nova_errors
 from nova_lite import flavors, images, states
 from nova_lite.compute import action_records, guard, local_delete
 from nova_lite.compute.rpcapi import ComputeRpc
-from nova_lite.db import attachments, faults, server_lists, servers, services, tags
+from nova_lite.db import actions, attachments, faults, server_lists, servers, services, tags
 from nova_lite.db.server_lists import ServerFilters
 from nova_lite.db.servers import Server
 from nova_lite.volume.client import CinderClient
@@ -130,8 +130,7 @@ class ComputeApi:
         if not servers.move(self._database, server_id, "delete"):
             return
         if server.host is None or not up:
-            with action_records.done_here(self._database, ctx, server_id, "delete", "api_local_delete"):
-                local_delete.delete(self._database, self._cinder, ctx, server)
+            self._delete_here(ctx, server)
             return
         self._hand_over(ctx, server, "delete", "delete", "terminate_server")
 
@@ -202,6 +201,14 @@ class ComputeApi:
         except errors.Unavailable:
             servers.take_back(self._database, server, move)
             raise
+
+    def _delete_here(self, ctx: context.RequestContext, server: Server) -> None:
+        """What cannot be deleted yet is left to the timer, which tells the end of the action then."""
+        begun = db.utcnow()
+        actions.begin(self._database, ctx, server.uuid, "delete")
+        if local_delete.delete(self._database, self._cinder, ctx, server):
+            told = actions.Event(local_delete.EVENT, begun, db.utcnow(), actions.SUCCESS, None, None, None)
+            actions.add_event(self._database, ctx, server.uuid, told)
 
     def _choose_host(self, new: NewServer) -> str:
         """The wanted host, or of those that report the one with the fewest servers."""

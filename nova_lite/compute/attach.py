@@ -69,6 +69,10 @@ def reserve_block_device_name(
                     disk_bus=disk_bus,
                 )
             except db.Duplicate as err:
+                found = attachments.find(host.database, server_id, volume_id)
+                if found is not None and found.uuid == bdm_uuid:
+                    LOG.info("the row %s was made already; the message came twice", bdm_uuid)
+                    return found
                 if attachments.already_has(err) == "volume_id":
                     raise nova_errors.InvalidVolume(reason=f"volume {volume_id} already attached") from err
                 if requested:
@@ -109,6 +113,10 @@ def attach_volume(host: ComputeHost, ctx: context.RequestContext, server_id: str
         if device.deleted:
             _give_up_late(host, ctx, device)
             return
+        if device.connection_info is not None:
+            LOG.info("block device %s of instance %s is attached already, or nearly so", bdm_uuid, server_id)
+            host.unsettled[device.uuid] = device
+            return
         with contextlib.ExitStack() as undo:
             undo.callback(_release_row, host, device)
             flow = storage.flow(host, ctx, device)
@@ -117,7 +125,7 @@ def attach_volume(host: ComputeHost, ctx: context.RequestContext, server_id: str
             connector = get_connector(host, device)
             info = flow.prepare(connector, undo)
             info = connect_volume(host, device, info)
-            undo.callback(host.quietly, disconnect_volume, host, device, info)
+            undo.callback(_disconnect, host, device, info)
             attach_to_guest(host, device, info)
             undo.callback(_take_from_guest, host, device, info, undo)
             flow.finish(info)
@@ -198,13 +206,20 @@ def _give_up_late(host: ComputeHost, ctx: context.RequestContext, device: BlockD
 
 def _release_row(host: ComputeHost, device: BlockDevice) -> None:
     """Release the row, unless Cinder still has to be told: then `recovery.tick` needs it."""
-    if device.uuid not in host.unfinished:
-        host.quietly(delete_block_device, host, device)
+    if device.uuid not in host.unfinished and not host.quietly(delete_block_device, host, device):
+        host.unfinished[device.uuid] = device
+
+
+def _disconnect(host: ComputeHost, device: BlockDevice, info: Mapping[str, Any]) -> None:
+    """Undo `connect_volume`; while this host holds the volume it is not given back to Cinder."""
+    if not host.quietly(disconnect_volume, host, device, info):
+        host.unfinished[device.uuid] = device
 
 
 def _take_from_guest(
     host: ComputeHost, device: BlockDevice, info: Mapping[str, Any], undo: contextlib.ExitStack
 ) -> None:
     if not host.quietly(detach_from_guest, host, device, info):
-        # The guest still uses the disk: stop undoing here.
+        # The guest still uses the disk: stop undoing here. `recovery.tick` looks again, and finds an attachment.
         undo.pop_all()
+        host.unsettled[device.uuid] = device

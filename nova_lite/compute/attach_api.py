@@ -12,14 +12,14 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lite_common import context, db, errors, trace
 from nova_lite import errors as nova_errors
 from nova_lite.compute import action_records, guard
 from nova_lite.compute.rpcapi import ComputeRpc
-from nova_lite.db import attachments, servers
+from nova_lite.db import actions, attachments, servers
 from nova_lite.db.attachments import BlockDevice
 from nova_lite.db.servers import Server
 from nova_lite.volume.client import CinderClient, Volume
@@ -82,14 +82,16 @@ class AttachmentApi:
                 block_device = self._reserve_name(ctx, host, server, volume, wanted)
             undo.callback(self._quietly, attachments.release, self._database, block_device.uuid)
             if self._legacy:
-                with trace.step("reserve_volume", **ids):
+                discard = self._unheard(undo, self._cinder.unreserve_volume, ctx, volume_id)
+                with trace.step("reserve_volume", **ids), discard:
                     self._cinder.reserve_volume(ctx, volume_id)
                 attachment_id = None
-                undo.callback(self._quietly, self._cinder.unreserve_volume, ctx, volume_id)
+                undo.callback(self._take_back, undo, self._cinder.unreserve_volume, ctx, volume_id)
             else:
-                with trace.step("create_attachment", **ids):
-                    attachment_id = self._create_attachment(ctx, server_id, volume_id)
-                undo.callback(self._quietly, self._cinder.delete_attachment, ctx, attachment_id)
+                discard = self._unheard(undo, self._cinder.discard_attachments, ctx, volume_id, server_id)
+                with trace.step("create_attachment", **ids), discard:
+                    attachment_id = self._cinder.create_attachment(ctx, volume_id, server_id)
+                undo.callback(self._take_back, undo, self._cinder.delete_attachment, ctx, attachment_id)
             with trace.step("hand_over", **ids):
                 attachments.save_reservation(self._database, block_device, attachment_id, volume.size)
                 with action_records.begun(self._database, ctx, server_id, "attach_volume"):
@@ -124,13 +126,15 @@ class AttachmentApi:
             guard.check_volume_state(server, "detach_volume")
             host = guard.live_host(server, service, self._down_time)
         with trace.step("begin_detaching", **ids):
-            self._cinder.begin_detaching(ctx, volume_id)
-        with contextlib.ExitStack() as undo:
-            undo.callback(self._quietly, self._cinder.roll_detaching, ctx, volume_id)
-            with trace.step("hand_over", **ids):
-                with action_records.begun(self._database, ctx, server_id, "detach_volume"):
-                    self._rpc.detach_volume(ctx, host, server_id, volume_id, attachment_id)
-            undo.pop_all()
+            action = self._begin_detaching(ctx, server_id, volume_id)
+        with trace.step("hand_over", **ids):
+            try:
+                self._rpc.detach_volume(ctx, host, server_id, volume_id, attachment_id)
+            except errors.LiteError:
+                # Where it cannot be taken back the action stays open, and nova-compute finds that.
+                if self._quietly(self._cinder.roll_detaching, ctx, volume_id):
+                    self._quietly(actions.fail, self._database, action)
+                raise
 
     def swap_volume(self, ctx: context.RequestContext, server_id: str, volume_id: str, new_volume_id: str) -> None:
         """Refuse to exchange one volume for the other under the guest.
@@ -239,21 +243,44 @@ class AttachmentApi:
             ) from err
         return BlockDevice(**answer)
 
-    def _create_attachment(self, ctx: context.RequestContext, server_id: str, volume_id: str) -> str:
-        """Reserve the volume; the id of its attachment. One that was made without an answer is ended.
+    def _begin_detaching(self, ctx: context.RequestContext, server_id: str, volume_id: str) -> int:
+        """Let Cinder mark the volume; the number of the action.
+
+        The action is written first: it is by that that nova-compute finds a detach that was begun and never came to
+        it. One that Cinder refused is no action; one that Cinder may have heard stays open, and goes on if it did.
+        """
+        action = actions.begin(self._database, ctx, server_id, "detach_volume")
+        try:
+            self._cinder.begin_detaching(ctx, volume_id)
+        except (errors.Unavailable, errors.BackendError):
+            raise
+        except errors.LiteError:
+            self._quietly(actions.withdraw, self._database, action)
+            raise
+        return action
+
+    @contextlib.contextmanager
+    def _unheard(self, undo: contextlib.ExitStack, discard: Callable[..., object], *args: Any) -> Iterator[None]:
+        """A reservation that failed without an answer may have been made all the same, and is taken back.
 
         No other request can be making one for this pair, because its block device would be there.
         """
         try:
-            return self._cinder.create_attachment(ctx, volume_id, server_id)
-        except nova_errors.CinderUnavailable as err:
-            if isinstance(err.__cause__, errors.Timeout):
-                self._quietly(self._cinder.discard_attachments, ctx, volume_id, server_id)
+            yield
+        except (nova_errors.CinderUnavailable, errors.BackendError):
+            self._take_back(undo, discard, *args)
             raise
 
-    def _quietly(self, undo: Callable[..., object], *args: Any) -> None:
+    def _take_back(self, undo: contextlib.ExitStack, discard: Callable[..., object], *args: Any) -> None:
+        """Undo what was done in Cinder. When it cannot be told, the row stays: nova-compute finds it by that."""
+        if not self._quietly(discard, *args):
+            undo.pop_all()
+
+    def _quietly(self, undo: Callable[..., object], *args: Any) -> bool:
         """Undo a step while another error is on its way up: a failure here is logged and must not hide that one."""
         try:
             undo(*args)
         except errors.LiteError as err:
             LOG.error("%s could not undo: %s", undo.__name__, err.message)
+            return False
+        return True

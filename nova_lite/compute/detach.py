@@ -35,11 +35,14 @@ def detach_volume(
             if server.deleted:
                 LOG.info("instance %s was deleted before volume %s could be detached from it", server_id, volume_id)
                 return
+            if attachments.was_attached(host.database, server_id, volume_id):
+                LOG.info("volume %s has left instance %s already; the message came again", volume_id, server_id)
+                return
             raise nova_errors.VolumeNotAttached(server=server_id, volume=volume_id)
         _take_disk(host, ctx, server, device)
         try:
             release(host, ctx, device, attachment_id)
-        except storage.UNHEARD:
+        except errors.LiteError:
             host.unfinished[device.uuid] = device
             raise
 
@@ -63,5 +66,7 @@ def _take_disk(host: ComputeHost, ctx: context.RequestContext, server: Server, d
     try:
         attach.detach_from_guest(host, device, device.connection_info or {})
     except errors.LiteError:
-        host.quietly(host.cinder.roll_detaching, ctx, device.volume_id)
+        if not host.quietly(host.cinder.roll_detaching, ctx, device.volume_id):
+            # The volume stays `detaching`, and so the guest is asked again later.
+            host.unsettled[device.uuid] = device
         raise

@@ -27,8 +27,11 @@ class ComputeHost:
     asked, and each of those requests has a time limit. `name_locks`: choosing device names, which must not wait for
     a detach that a guest drags out; the unique key of the rows is the guard against everything else.
     `unfinished`: block devices, by uuid, that no guest has any more and of whose end Cinder could not be told; their
-    rows stay until `recovery.tick` has told it. A restart finds them by their rows and the states of their volumes.
-    `shutdown_timeout` is in seconds; `max_disks` -1 means no limit.
+    rows stay until `recovery.tick` has told it. `unsettled`: block devices, by uuid, of which it is not known whether
+    row, guest and Cinder agree; `recovery.tick` compares them. A restart finds both by their rows and the states of
+    their volumes. `ended_before` is how far `left_actions` has looked.
+    `shutdown_timeout` and `patience` (how long a cinder-api that cannot be reached is asked again before an attach is
+    undone) are in seconds; `max_disks` -1 means no limit.
     """
 
     name: str
@@ -39,9 +42,12 @@ class ComputeHost:
     images: ImageStore
     max_disks: int = -1
     shutdown_timeout: float = 60.0
+    patience: float = 0.0
     server_locks: locks.NamedLocks = field(default_factory=lambda: locks.NamedLocks("instance"))
     name_locks: locks.NamedLocks = field(default_factory=lambda: locks.NamedLocks("device names of instance"))
     unfinished: dict[str, BlockDevice] = field(default_factory=dict)
+    unsettled: dict[str, BlockDevice] = field(default_factory=dict)
+    ended_before: dict[str, int] = field(default_factory=dict)
 
     @contextlib.contextmanager
     def working_on(self, server_id: str, purpose: str) -> Iterator[None]:

@@ -1,18 +1,20 @@
-"""Attachments that a nova-compute left half made or half taken away: compare row, guest and Cinder, and settle them.
+"""Attachments that were left half made or half taken away: compare row, guest and Cinder, and settle them by rule.
 
 The row says that somebody wanted the volume in the server, the volume's status what was being done, the guest how far
-it got. What can go on safely goes on, an attach that had not reached the guest is undone. Whatever does not fit is
-left alone and logged: a person has to look.
+it got. What can go on safely goes on, an attach that had not reached the guest is undone. A disk that a guest has on
+its bus keeps its row, whatever Cinder says, so that nobody else gets the volume. What no rule fits (a volume in error)
+is left alone and logged. The rules are a table in docs/attach-path.md.
 """
 
 from __future__ import annotations
 
 import datetime
+import enum
 import logging
+from dataclasses import dataclass
 
-from lite_common import context, db
-from lite_common import errors as common_errors
-from nova_lite import errors
+from lite_common import context, db, errors
+from nova_lite import errors as nova_errors
 from nova_lite.compute import attach, detach, storage
 from nova_lite.compute.host import ComputeHost
 from nova_lite.db import attachments
@@ -23,66 +25,115 @@ from nova_lite.volume.client import Volume
 LOG = logging.getLogger(__name__)
 
 # A reservation whose attach has not begun for this long (seconds) has lost its message.
-RESERVATION_AGE = 60.0
+RESERVATION_AGE = 20.0
 _BEGUN = ("reserved", "attaching")
 _ENDING = "detaching"
+_IN_USE = "in-use"
+_FREE = "available"
 
 
-def settle(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> None:
-    """Bring one connected block device to a state in which everybody agrees.
+class Settled(enum.Enum):
+    """What settling a block device did."""
 
-    Raises what its steps raise; the next start tries again.
+    NOTHING = "nothing"
+    FINISHED = "finished"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class _Disk:
+    """`live`: a running guest has the disk. `whole`: it has it in full, for its next start too."""
+
+    live: bool
+    whole: bool
+
+
+def settle(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> Settled:
+    """Bring one connected block device to a state in which everybody agrees; what was done to it.
+
+    While that cannot be found out (Cinder or the hypervisor is down, or busy) the device stays in
+    `ComputeHost.unsettled`, and the error goes up.
     """
-    volume = host.cinder.get_volume(ctx, device.volume_id)
-    if volume.status not in (*_BEGUN, _ENDING):
-        return
-    with host.working_on(device.instance_uuid, f"settling of volume {device.volume_id}"):
+    host.unsettled[device.uuid] = device
+    try:
+        done = _settle(host, ctx, device)
+    except storage.UNHEARD:
+        raise
+    except errors.LiteError:
+        # An answer that no rule knows: a person has to look.
+        host.unsettled.pop(device.uuid, None)
+        raise
+    host.unsettled.pop(device.uuid, None)
+    return done
+
+
+def _settle(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> Settled:
+    if _agrees(device, _volume(host, ctx, device)):
+        return Settled.NOTHING
+    with host.server_locks.hold(device.instance_uuid, f"settling of volume {device.volume_id}"):
         # Both may have changed before the lock was ours.
         now = attachments.find(host.database, device.instance_uuid, device.volume_id)
-        status = host.cinder.get_volume(ctx, device.volume_id).status
         if now is None or now.uuid != device.uuid or now.connection_info is None:
-            return
-        plugged = _plugged(host, now)
-        LOG.warning(
-            "volume %s was left %s, and instance %s has %s disk of it",
-            now.volume_id,
-            status,
-            now.instance_uuid,
-            "a" if plugged else "no",
+            return Settled.NOTHING
+        volume = _volume(host, ctx, now)
+        if _agrees(now, volume):
+            return Settled.NOTHING
+        disk = _disk(host, now)
+        status = volume.status if volume else "gone"
+        has = "a" if disk.live else "no"
+        LOG.warning("volume %s is %s, and instance %s has %s disk of it", now.volume_id, status, now.instance_uuid, has)
+        return _by_rule(host, ctx, now, volume, disk)
+
+
+def _by_rule(
+    host: ComputeHost, ctx: context.RequestContext, device: BlockDevice, volume: Volume | None, disk: _Disk
+) -> Settled:
+    if volume is not None and volume.status in _BEGUN and disk.whole:
+        storage.flow(host, ctx, device).finish(device.connection_info or {})
+        return Settled.FINISHED
+    if volume is not None and volume.status in (*_BEGUN, _ENDING):
+        attach.detach_from_guest(host, device, device.connection_info or {})
+        detach.release(host, ctx, device, volume.attachment_ids.get(device.instance_uuid))
+        return Settled.ENDED
+    if disk.live:
+        LOG.error(
+            "Cinder does not know that instance %s has volume %s. The row is kept, so that no other server gets it. "
+            "Detach it, or stop the server.",
+            device.instance_uuid,
+            device.volume_id,
         )
-        if status in _BEGUN and plugged:
-            storage.flow(host, ctx, now).finish(now.connection_info)
-        elif status in (*_BEGUN, _ENDING):
-            attach.detach_from_guest(host, now, now.connection_info)
-            detach.release(host, ctx, now, volume.attachment_ids.get(now.instance_uuid))
+        return Settled.NOTHING
+    _forget(host, device)
+    return Settled.ENDED
+
+
+def _forget(host: ComputeHost, device: BlockDevice) -> None:
+    """Cinder has ended the attachment, and no guest has the disk: what is left on this host goes, then the row."""
+    info = device.connection_info or {}
+    attach.detach_from_guest(host, device, info)
+    attach.disconnect_volume(host, device, info, force=True)
+    attach.delete_block_device(host, device)
 
 
 def finish(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> None:
     """Tell Cinder of the end of a block device in `ComputeHost.unfinished`, and release its row.
 
-    Raises CinderUnavailable and errors.BackendError while that is not possible; after any other error a person has to
-    look.
+    Raises what keeps that from being possible now; the device stays in the list then.
     """
-    try:
-        volume = host.cinder.get_volume(ctx, device.volume_id)
-        with host.working_on(device.instance_uuid, f"release of volume {device.volume_id}"):
-            now = attachments.find(host.database, device.instance_uuid, device.volume_id)
-            if now is not None and now.uuid == device.uuid:
-                _end(host, ctx, now, volume)
-    except storage.UNHEARD:
-        raise
-    except common_errors.LiteError:
-        host.unfinished.pop(device.uuid, None)
-        raise
+    volume = _volume(host, ctx, device)
+    with host.server_locks.hold(device.instance_uuid, f"release of volume {device.volume_id}"):
+        now = attachments.find(host.database, device.instance_uuid, device.volume_id)
+        if now is not None and now.uuid == device.uuid:
+            _end(host, ctx, now, volume)
     host.unfinished.pop(device.uuid, None)
 
 
-def _end(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice, volume: Volume) -> None:
+def _end(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice, volume: Volume | None) -> None:
     if device.connection_info is None:
         _unreserve(host, ctx, device)
-    elif device.attachment_id is None and volume.status == "available":
+    elif volume is None or (device.attachment_id is None and volume.status == _FREE):
         # Cinder was told after all. The volume actions do not say whose connection they end: do not repeat them.
-        attach.delete_block_device(host, device)
+        _forget(host, device)
     else:
         # A reboot may have plugged it in again.
         attach.detach_from_guest(host, device, device.connection_info)
@@ -97,7 +148,7 @@ def abandoned(host: ComputeHost) -> list[BlockDevice]:
 
 def abandon(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> None:
     """Give up one such reservation; nova-api or a late message that comes for it finds it gone and cleans up too."""
-    with host.working_on(device.instance_uuid, f"giving up of volume {device.volume_id}"):
+    with host.server_locks.hold(device.instance_uuid, f"giving up of volume {device.volume_id}"):
         now = attachments.find(host.database, device.instance_uuid, device.volume_id)
         if now is None or now.uuid != device.uuid or now.connection_info is not None:
             return
@@ -107,22 +158,41 @@ def abandon(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice)
 
 def _unreserve(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> None:
     try:
-        if device.attachment_id is None:
+        if device.attachment_id is not None:
+            host.cinder.delete_attachment(ctx, device.attachment_id)
+        else:
             # Also a reservation of the attachments API, if nova-api died before it could write down its id.
             host.cinder.discard_attachments(ctx, device.volume_id, device.instance_uuid)
-            host.cinder.unreserve_volume(ctx, device.volume_id)
-        else:
-            host.cinder.delete_attachment(ctx, device.attachment_id)
-    except errors.VolumeNotFound:
+            # The volume actions do not say whose reservation they end: it may be that of another server's attach.
+            if attachments.servers_with(host.database, device.volume_id) == [device.instance_uuid]:
+                host.cinder.unreserve_volume(ctx, device.volume_id)
+    except nova_errors.VolumeNotFound:
         LOG.info("volume %s is gone", device.volume_id)
     attach.delete_block_device(host, device)
 
 
-def _plugged(host: ComputeHost, device: BlockDevice) -> bool:
-    """Whether the server has the disk in full: in the guest, if there is one, and for its next start."""
+def _agrees(device: BlockDevice, volume: Volume | None) -> bool:
+    """Whether there is nothing to settle: the attachment is complete, or in a state that is for a person to judge."""
+    if volume is None or volume.status in (*_BEGUN, _ENDING, _FREE):
+        return False
+    if volume.status != _IN_USE:
+        return True
+    found = volume.attachment_ids.get(device.instance_uuid)
+    return found is not None and device.attachment_id in (None, found)
+
+
+def _volume(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> Volume | None:
+    try:
+        return host.cinder.get_volume(ctx, device.volume_id)
+    except nova_errors.VolumeNotFound:
+        return None
+
+
+def _disk(host: ComputeHost, device: BlockDevice) -> _Disk:
     try:
         found = host.virt.attached_volumes(device.instance_uuid)
         runs = host.virt.power_state(device.instance_uuid).active
     except virt_errors.ServerNotOnHost:
-        return False
-    return device.volume_id in found.stored and (not runs or device.volume_id in found.live)
+        return _Disk(live=False, whole=False)
+    live = runs and device.volume_id in found.live
+    return _Disk(live, whole=device.volume_id in found.stored and (live or not runs))

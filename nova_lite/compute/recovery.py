@@ -1,6 +1,7 @@
 """Finish what a nova-compute left half done: once when it starts, and on a timer.
 
-What was wanted is in the database; the messages that said so may be lost with the process that took them.
+What was wanted is in the database; the messages that said so may be lost with the process that took them. What is in
+hand in this process is known by its locks and never touched, so a row need not be old to be taken up.
 """
 
 from __future__ import annotations
@@ -8,24 +9,28 @@ from __future__ import annotations
 import datetime
 import functools
 import logging
+import threading
 from collections.abc import Callable
 
-from lite_common import context, db, errors
+from lite_common import context, crew, db, errors
 from nova_lite import states
-from nova_lite.compute import attach, reconcile, servers
+from nova_lite.compute import attach, left_actions, reconcile, servers
 from nova_lite.compute.action_events import recorded
 from nova_lite.compute.host import ComputeHost
 from nova_lite.db import actions, attachments
 from nova_lite.db import servers as rows
+from nova_lite.db.attachments import BlockDevice
 from nova_lite.db.servers import Server
 from nova_lite.virt.driver import PowerState
 
 LOG = logging.getLogger(__name__)
 
-# A delete that is older than this (seconds) has lost its message, or was left by one that failed.
-DELETE_AGE = 30.0
+# A task of a server that nobody works on and that is older than this (seconds) has lost its message.
+TASK_AGE = 20.0
 _STOPPED = (PowerState.SHUTDOWN, PowerState.CRASHED)
 
+# Does a job under its name: at once, or soon, on another thread.
+Do = Callable[[str, crew.Job], bool]
 
 _TASKS = (
     states.SCHEDULING,
@@ -40,30 +45,78 @@ _TASKS = (
 )
 
 
-def resume(host: ComputeHost) -> None:
+class Recovery:
+    """The work of one daemon's timer: `resume` until it has been possible once, then `tick` each time."""
+
+    def __init__(self, host: ComputeHost, do: Do) -> None:
+        self._host = host
+        self._do = do
+        self._turn = threading.Lock()
+        self._resumed = False
+
+    def run(self) -> None:
+        """One turn; none while another one is on. Raises errors.Unavailable while the database is down."""
+        if not self._turn.acquire(blocking=False):
+            return
+        try:
+            if not self._resumed:
+                resume(self._host, self._do)
+                self._resumed = True
+            tick(self._host, self._do)
+        finally:
+            self._turn.release()
+
+
+def resume(host: ComputeHost, do: Do = crew.at_once) -> None:
     """Go on with every server that this host was working on when it stopped, and remove guests of deleted servers."""
     for server in rows.on_host(host.database, host.name, tasks=_TASKS):
-        _alone(server.uuid, functools.partial(_resume_one, host, server))
-    _remove_strays(host)
+        do(f"task of instance {server.uuid}", functools.partial(_resume_one, host, server))
+    for server in rows.deleted_among(host.database, host.virt.list_servers()):
+        LOG.warning("instance %s was deleted while this host was down; its guest is removed", server.uuid)
+        do(f"removal of instance {server.uuid}", functools.partial(_remove_stray, host, server))
     for device in attachments.on_host(host.database, host.name):
         if device.connection_info is not None:
-            _alone(device.instance_uuid, functools.partial(reconcile.settle, host, _context(), device))
+            host.unsettled[device.uuid] = device
+    _settle_all(host, do)
 
 
-def tick(host: ComputeHost) -> None:
-    """Finish deletes, attaches and detaches that were left, and note guests that shut down by themselves."""
+def tick(host: ComputeHost, do: Do = crew.at_once) -> None:
+    """Finish what was left meanwhile: attaches, detaches, deletes and other tasks whose message or end was lost."""
     for device in list(host.unfinished.values()):
-        _alone(device.instance_uuid, functools.partial(reconcile.finish, host, _context(), device))
+        if not host.server_locks.held(device.instance_uuid):
+            do(f"end of volume {device.volume_id}", functools.partial(reconcile.finish, host, _context(), device))
+    _settle_all(host, do)
     for device in reconcile.abandoned(host):
-        _alone(device.instance_uuid, functools.partial(reconcile.abandon, host, _context(), device))
-    old = db.utcnow() - datetime.timedelta(seconds=DELETE_AGE)
-    for server in rows.on_host(host.database, host.name, tasks=(states.DELETING,), idle_since=old):
-        LOG.info("going on with the delete of instance %s", server.uuid)
-        ctx = _context(actions.last_request(host.database, server.uuid))
-        _alone(server.uuid, functools.partial(servers.terminate_server, host, ctx, server.uuid))
+        if not host.server_locks.held(device.instance_uuid):
+            do(
+                f"giving up of volume {device.volume_id}",
+                functools.partial(reconcile.abandon, host, _context(), device),
+            )
+    old = db.utcnow() - datetime.timedelta(seconds=TASK_AGE)
+    for server in rows.on_host(host.database, host.name, tasks=_TASKS, idle_since=old):
+        if not host.server_locks.held(server.uuid):
+            do(f"task of instance {server.uuid}", functools.partial(_resume_one, host, server))
+    for left in left_actions.found(host):
+        do(f"end of action {left.id}", functools.partial(left_actions.end, host, left))
+
+
+def note_stopped(host: ComputeHost, do: Do = crew.at_once) -> None:
+    """Note guests that shut down by themselves, which costs a question to the hypervisor for each that runs."""
     for server in rows.on_host(host.database, host.name, tasks=(None,)):
-        if server.vm_state in (states.ACTIVE, states.PAUSED):
-            _alone(server.uuid, functools.partial(_note_stopped, host, server))
+        if server.vm_state not in (states.ACTIVE, states.PAUSED) or host.server_locks.held(server.uuid):
+            continue
+        if host.virt.power_state(server.uuid) in _STOPPED:
+            do(f"end of instance {server.uuid}", functools.partial(_note_stopped, host, server))
+
+
+def _settle_all(host: ComputeHost, do: Do) -> None:
+    for device in list(host.unsettled.values()):
+        if not host.server_locks.held(device.instance_uuid):
+            do(f"settling of volume {device.volume_id}", functools.partial(_settle_one, host, device))
+
+
+def _settle_one(host: ComputeHost, device: BlockDevice) -> None:
+    reconcile.settle(host, _context(), device)
 
 
 def _resume_one(host: ComputeHost, server: Server) -> None:
@@ -98,13 +151,6 @@ def _fail_build(host: ComputeHost, ctx: context.RequestContext, server_id: str) 
             )
 
 
-def _remove_strays(host: ComputeHost) -> None:
-    """Guests here whose servers were deleted while this host was down: remove them and let their volumes go."""
-    for server in rows.deleted_among(host.database, host.virt.list_servers()):
-        LOG.warning("instance %s was deleted while this host was down; its guest is removed", server.uuid)
-        _alone(server.uuid, functools.partial(_remove_stray, host, server))
-
-
 def _remove_stray(host: ComputeHost, server: Server) -> None:
     with host.working_on(server.uuid, "removal of a deleted server's guest"):
         host.virt.destroy(server.uuid)
@@ -116,21 +162,11 @@ def _remove_stray(host: ComputeHost, server: Server) -> None:
 
 
 def _note_stopped(host: ComputeHost, server: Server) -> None:
-    if host.virt.power_state(server.uuid) not in _STOPPED:
-        return
     with host.working_on(server.uuid, "note that the guest has stopped"):
         found = host.virt.power_state(server.uuid)
         if found in _STOPPED and rows.move(host.database, server.uuid, "found_stopped", power_state=int(found)):
             LOG.info("the guest of instance %s has stopped by itself", server.uuid)
             servers.disconnect_all(host, server.uuid)
-
-
-def _alone(server_id: str, work: Callable[[], None]) -> None:
-    """Do it; a failure is that server's alone and must not keep the others waiting."""
-    try:
-        work()
-    except errors.LiteError as err:
-        LOG.error("instance %s: %s", server_id, err.message)
 
 
 def _context(request_id: str | None = None) -> context.RequestContext:

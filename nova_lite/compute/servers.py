@@ -103,19 +103,26 @@ def terminate_server(host: ComputeHost, ctx: context.RequestContext, server_id: 
     """Remove the guest, then each volume from the host, from Cinder and (where asked) altogether, then the rows.
 
     The block devices are read under the lock, so one that an attach has just made is released too. When Cinder is
-    down (CinderUnavailable) the server stays in task deleting with what is left of its rows, and the next look of
-    `recovery` goes on.
+    down, or cannot let a volume go yet, the server stays in task deleting with what is left of its rows, and the next
+    look of `recovery` goes on. Raises what the first of these was.
     """
     with host.working_on(server_id, "delete"):
         server = servers.get(host.database, server_id, deleted=True)
         if server.deleted:
             return
         host.virt.destroy(server_id)
+        failed: errors.LiteError | None = None
         for device in attachments.of_server(host.database, server_id):
             if device.connection_info is not None:
                 host.quietly(attach.disconnect_volume, host, device, device.connection_info, True)
-            storage.give_up(host.cinder, ctx, device)
-            attach.delete_block_device(host, device)
+            try:
+                storage.give_up(host.cinder, ctx, device)
+                attach.delete_block_device(host, device)
+            except errors.LiteError as err:
+                # The others go all the same.
+                failed = failed or err
+        if failed is not None:
+            raise failed
         servers.bury(host.database, server_id)
 
 

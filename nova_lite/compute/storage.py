@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,8 +21,9 @@ from nova_lite.volume.client import CinderClient
 
 LOG = logging.getLogger(__name__)
 
-# Errors after which Cinder may be asked again; all others are its answer.
-UNHEARD = (nova_errors.CinderUnavailable, errors.BackendError)
+# Errors after which the same may be tried again: somebody is down, or busy. All others are an answer.
+UNHEARD = (errors.Unavailable, errors.BackendError, errors.Conflict, errors.Unauthorized)
+PATIENCE_PAUSE = 0.5
 
 
 class Flow(abc.ABC):
@@ -49,6 +51,22 @@ class Flow(abc.ABC):
             LOG.error("%s failed and will be tried again: %s", step.__name__, err.message)
         except errors.LiteError as err:
             LOG.error("%s failed and is left: %s", step.__name__, err.message)
+
+    def _patiently(self, request: Callable[..., Any], *args: object) -> Any:
+        """The answer to a request that may be sent twice, also from a cinder-api that is just being started anew.
+
+        One that is silent is not asked again: it has had its time already.
+        """
+        end = time.monotonic() + self._host.patience
+        while True:
+            try:
+                return request(self._ctx, *args)
+            except nova_errors.CinderUnavailable as err:
+                silent = isinstance(err.__cause__, errors.Timeout)
+                if silent or time.monotonic() + PATIENCE_PAUSE > end:
+                    raise
+                LOG.warning("%s is tried again: %s", request.__name__, err.message)
+            time.sleep(PATIENCE_PAUSE)
 
     @abc.abstractmethod
     def reserved(self, undo: contextlib.ExitStack) -> None:
@@ -81,12 +99,13 @@ class AttachmentsFlow(Flow):
     def prepare(self, connector: Mapping[str, Any], undo: contextlib.ExitStack) -> dict[str, Any]:
         """See Flow."""
         with trace.step("update_attachment", **self._ids):
-            return self._cinder.update_attachment(self._ctx, self._attachment_id, connector)
+            info: dict[str, Any] = self._patiently(self._cinder.update_attachment, self._attachment_id, connector)
+            return info
 
     def finish(self, connection_info: Mapping[str, Any]) -> None:
         """See Flow."""
         with trace.step("complete_attachment", **self._ids):
-            self._cinder.complete_attachment(self._ctx, self._attachment_id)
+            self._patiently(self._cinder.complete_attachment, self._attachment_id)
 
     def refresh(self, connector: Mapping[str, Any]) -> dict[str, Any]:
         """See Flow."""
@@ -118,7 +137,9 @@ class ActionsFlow(Flow):
         undo.callback(self._untell)
         undo.callback(self._undo, self._terminate, connector)
         with trace.step("initialize_connection", **self._ids):
-            return self._cinder.initialize_connection(self._ctx, self._device.volume_id, connector)
+            volume_id = self._device.volume_id
+            info: dict[str, Any] = self._patiently(self._cinder.initialize_connection, volume_id, connector)
+            return info
 
     def finish(self, connection_info: Mapping[str, Any]) -> None:
         """See Flow."""
@@ -126,8 +147,9 @@ class ActionsFlow(Flow):
         self._told = True
         mode = connection_info.get("data", {}).get("access_mode") or "rw"
         with trace.step("attach_in_cinder", **self._ids):
-            self._cinder.attach_in_cinder(
-                self._ctx, self._device.volume_id, self._device.instance_uuid, self._device.device_name or "", mode
+            name = self._device.device_name or ""
+            self._patiently(
+                self._cinder.attach_in_cinder, self._device.volume_id, self._device.instance_uuid, name, mode
             )
 
     def refresh(self, connector: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,10 +177,11 @@ def flow(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) ->
 
 
 def give_up(cinder: CinderClient, ctx: context.RequestContext, device: BlockDevice) -> None:
-    """End a block device's attachment while its server is deleted: what Cinder refuses is logged and left.
+    """End a block device's attachment while its server is deleted: what Cinder refuses for good is logged and left.
 
-    Only Cinder being down is an error (CinderUnavailable), so that the caller can come back for the rest. The volume
-    is deleted too where it was asked to go with its server.
+    Cinder being down, failing or busy (the volume's target is still in use) is an error, so that the caller can come
+    back for the rest: a row must not go before its attachment has. The volume is deleted too where it was asked to go
+    with its server.
     """
     if device.attachment_id:
         _insistent(cinder.delete_attachment, ctx, device.attachment_id)
@@ -174,7 +197,7 @@ def give_up(cinder: CinderClient, ctx: context.RequestContext, device: BlockDevi
 def _insistent(request: Any, *args: Any) -> None:
     try:
         request(*args)
-    except nova_errors.CinderUnavailable:
+    except UNHEARD:
         raise
     except errors.LiteError as err:
         LOG.warning("%s was refused and is left: %s", request.__name__, err.message)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from lite_common import context, db
 from nova_lite.db.models import instance_actions as table
 from nova_lite.db.models import instance_actions_events as events_table
+from nova_lite.db.models import instances
 
 SUCCESS, ERROR = "Success", "Error"
 
@@ -57,6 +58,15 @@ class ActionFilters:
     limit: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """An action as `unended` sees it: `host` has its server, `ended` that a daemon, or a failure, has told its end."""
+
+    action: Action
+    host: str | None
+    ended: bool
+
+
 _OF_ACTION = events_table.c.action_id == table.c.id
 _LAST = sa.select(sa.func.max(events_table.c.finish_time)).where(_OF_ACTION).scalar_subquery()
 _FAILED = sa.select(sa.func.max(events_table.c.result)).where(_OF_ACTION, events_table.c.result == ERROR)
@@ -75,6 +85,26 @@ _SHOWN = sa.select(
 # Statements of every attach are built once: building one costs more than running it.
 _OF_REQUEST = sa.and_(
     table.c.instance_uuid == sa.bindparam("server"), table.c.request_id == sa.bindparam("request"), table.c.deleted == 0
+)
+_TOLD = sa.or_(table.c.message.is_not(None), table.c.deleted != 0, sa.exists().where(_OF_ACTION).correlate(table))
+_LEFT = (
+    sa.select(
+        table.c.id,
+        table.c.action,
+        table.c.instance_uuid,
+        table.c.request_id,
+        table.c.user_id,
+        table.c.project_id,
+        table.c.start_time,
+        table.c.message,
+        table.c.updated_at,
+        instances.c.host,
+        _TOLD,
+    )
+    .select_from(table.join(instances, instances.c.uuid == table.c.instance_uuid))
+    .where(table.c.id > sa.bindparam("after"), table.c.start_time < sa.bindparam("before", type_=db.DateTime))
+    .order_by(table.c.id)
+    .limit(sa.bindparam("most", type_=sa.Integer))
 )
 _EVENT_COLUMNS = ("event", "start_time", "finish_time", "result", "host", "details", "traceback", "created_at")
 _ADD_EVENT = events_table.insert().from_select(
@@ -113,6 +143,26 @@ def fail(database: db.Database, action_id: int) -> None:
     """Note that the action failed before any daemon had taken it up."""
     with database.connection() as conn:
         db.compare_and_swap(conn, table, {"id": action_id}, {"deleted": 0}, {"message": ERROR})
+
+
+def withdraw(database: db.Database, action_id: int) -> None:
+    """Take the action back: it was refused before anything was done."""
+    with database.connection() as conn:
+        gone = {"deleted": table.c.id, "deleted_at": db.utcnow()}
+        db.compare_and_swap(conn, table, {"id": action_id}, {"deleted": 0}, gone)
+
+
+def last_number(database: db.Database) -> int:
+    """The number of the last action of all; 0 when there is none."""
+    with database.connection() as conn:
+        return int(conn.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0)
+
+
+def unended(database: db.Database, after: int, before: datetime.datetime, limit: int = 1000) -> list[Left]:
+    """The actions with greater numbers than `after` that began before that time, oldest first, at most so many."""
+    with database.connection() as conn:
+        rows = conn.execute(_LEFT, {"after": after, "before": before, "most": limit})
+        return [Left(Action(*row[:-2]), row[-2], bool(row[-1])) for row in rows]
 
 
 def add_event(database: db.Database, ctx: context.RequestContext, server_id: str, event: Event) -> bool:

@@ -231,6 +231,13 @@ def on_host(
         return [_record(row) for row in conn.execute(wanted)]
 
 
+def was_attached(database: db.Database, server_id: str, volume_id: str) -> bool:
+    """Whether the server once had the volume, or a reservation of it, and has it no more."""
+    once = sa.select(table.c.id).where(table.c.instance_uuid == server_id, _OF_VOLUME, table.c.deleted != 0).limit(1)
+    with database.connection() as conn:
+        return conn.execute(once, {"volume": volume_id}).first() is not None
+
+
 def last_of_deleted(database: db.Database, server_id: str) -> list[BlockDevice]:
     """The rows, all deleted by now, of a deleted server that had got as far as a connection."""
     wanted = sa.select(*_COLUMNS).where(table.c.instance_uuid == server_id, table.c.connection_info.is_not(None))

@@ -186,6 +186,13 @@ def take_back(database: db.Database, server: Server, name: str) -> bool:
         return db.compare_and_swap(conn, table, {"uuid": server.uuid}, dict(chosen.values) | {"deleted": 0}, before)
 
 
+def claim(database: db.Database, server: Server) -> bool:
+    """Touch the row if nobody has since it was read; of several daemons that want to go on with it one may."""
+    with database.connection() as conn:
+        expected = {"deleted": 0, "task_state": server.task_state, "updated_at": server.updated_at}
+        return db.compare_and_swap(conn, table, {"uuid": server.uuid}, expected, {"task_state": server.task_state})
+
+
 def describe(database: db.Database, server_id: str, values: Mapping[str, Any]) -> None:
     """Write columns that only tell something: names, addresses, locks; never states. Raises ServerNotFound."""
     with database.connection() as conn:

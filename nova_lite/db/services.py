@@ -64,6 +64,12 @@ def report(database: db.Database, host: str, binary: str, topic: str) -> None:
             conn.execute(mine.values(seen))
 
 
+def beats(database: db.Database, host: str, binary: str, down_time: float) -> int | None:
+    """How often the daemon has reported, if it did within the last `down_time` seconds; else None."""
+    found = [one for one in list_all(database, host=host, binary=binary) if (one.age or 0) <= down_time]
+    return found[0].report_count if found else None
+
+
 def list_all(database: db.Database, *, host: str | None = None, binary: str | None = None) -> list[ServiceRecord]:
     """Every service, or those of a host or a binary, in the order in which they first reported."""
     wanted = sa.select(*COLUMNS).where(table.c.deleted == 0).order_by(table.c.id)

@@ -53,7 +53,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     common = {"control_exchange": f"attach-faults-{request.param}", "rpc_response_timeout": RPC_TIMEOUT}
     nova = {
         "DEFAULT": common | {"service_down_time": DOWN_TIME},
-        "cinder": {"attach_flow": request.param, "timeout": REST_TIMEOUT},
+        "cinder": {"attach_flow": request.param, "timeout": REST_TIMEOUT, "patience": 0},
         "compute": {"finish_interval": FINISH_INTERVAL},
     }
     running = stacks.FunctionalStack(tmp_path_factory.mktemp("faults"), nova=nova, cinder={"DEFAULT": common})

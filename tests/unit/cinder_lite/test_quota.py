@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cinder_lite import errors, quota
 from cinder_lite.db import models, quotas, types, volumes
+from cinder_lite.scheduler import core
 from lite_common import db
 
 
@@ -60,6 +61,21 @@ def test_a_crash_between_two_steps_leaves_no_drift(database: db.Database, engine
     assert engine.describe("p")["gigabytes"].usage == quotas.Usage(2, 0)
     volumes.destroy(database, "v")
     assert stored(database) == {"volumes": (0, 0), "gigabytes": (0, 0)}
+
+
+def test_reservations_of_a_request_that_died_are_settled(database: db.Database, engine: quota.QuotaEngine) -> None:
+    engine.reserve("p", 2, "__DEFAULT__")
+    engine.reserve("other", 3, "__DEFAULT__")
+    with database.connection() as conn:
+        mine = models.reservations.c.project_id == "p"
+        conn.execute(models.reservations.update().where(mine).values(expire=db.utcnow()))
+    core.settle_reservations(database)
+    with database.connection() as conn:
+        alive = sa.select(models.reservations.c.project_id).where(models.reservations.c.deleted.is_(False)).distinct()
+        assert [row[0] for row in conn.execute(alive)] == ["other"]
+        assert quotas.overdue(conn) == {}
+    assert engine.describe("p")["gigabytes"].usage == quotas.Usage()
+    assert engine.describe("other")["gigabytes"].usage == quotas.Usage(0, 3)
 
 
 def test_limits_of_a_project_a_type_and_a_volume(engine: quota.QuotaEngine) -> None:

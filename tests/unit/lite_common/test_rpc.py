@@ -85,3 +85,26 @@ def test_work_that_nobody_waits_for_is_refused(bus: rpc.Bus, endpoint: Endpoint)
     assert not endpoint.called.wait(0.5)
     bus.client("topic").cast(CTX, "note", server="host")
     assert endpoint.called.wait(5)
+
+
+def test_work_is_refused_once_the_caller_takes_this_side_for_dead(bus: rpc.Bus, endpoint: Endpoint) -> None:
+    late = context.RequestContext.from_dict(CTX.to_dict() | {"begin_by": time.time() - 1}, overwrite=False)
+    bus.client("topic").cast(late, "note", server="host")
+    assert not endpoint.called.wait(0.5)
+
+
+def test_what_a_message_may_wait_is_not_carried_further(bus: rpc.Bus, endpoint: Endpoint) -> None:
+    seen: list[float | None] = []
+    endpoint.note = lambda ctx: seen.append(ctx.begin_by)  # type: ignore[method-assign]
+    bus.client("topic").call(CTX, "note", server="host")
+    assert seen == [None]
+
+
+def test_a_stop_does_not_wait_for_work_that_hangs(bus: rpc.Bus, endpoint: Endpoint) -> None:
+    server = bus.server("other", "host", endpoint, workers=1)
+    server.start()
+    bus.client("other").cast(CTX, "slow", server="host")
+    time.sleep(0.3)
+    begun = time.monotonic()
+    server.stop(0.2)
+    assert time.monotonic() - begun < 1.2

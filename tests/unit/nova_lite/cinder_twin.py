@@ -167,8 +167,8 @@ class CinderTwin:
 
     def _os_detach(self, volume_id: str, body: Any) -> None:
         mine = [one["id"] for one in self.attachments.values() if one["volume_id"] == volume_id]
-        if body.get("attachment_id"):
-            assert body["attachment_id"] in mine
+        if body.get("attachment_id") and body["attachment_id"] not in mine:
+            raise errors.Invalid(f"Volume {volume_id} has no attachment {body['attachment_id']}.")
         for attachment_id in mine:
             del self.attachments[attachment_id]
         self._volume(volume_id)["status"] = "available"

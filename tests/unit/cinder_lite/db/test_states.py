@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 import threading
 import uuid
@@ -130,9 +131,11 @@ def test_volumes_of_a_backend_are_found_by_its_exact_name(database: db.Database,
     make(host="h@b2#p")
     make(host="h@B#p")
     make()
+    now = db.utcnow() + datetime.timedelta(seconds=1)
     with database.connection() as conn:
         assert sorted(one.id for one in volumes.on_backend(conn, "h@b")) == here
-        assert len(volumes.in_status(conn, "available", older_than=db.utcnow())) == 6
+        assert sorted(one.id for one in volumes.in_status(conn, "available", older_than=now, backend="h@b")) == here
+        assert [one.host for one in volumes.in_status(conn, "available", older_than=now)] == [None]
 
 
 def test_many_at_once_leave_nothing_stuck(database: db.Database, make: MakeVolume) -> None:

@@ -156,15 +156,16 @@ def test_requests_wait_for_the_first_report_only() -> None:
     states = host_state.HostStates(60)
     done: list[int] = []
     waiting = core.Waiting(states, 60)
-    waiting.submit(lambda: done.append(1))
+    waiting.submit("a", lambda: done.append(1))
+    waiting.submit("a", lambda: done.append(1))
     waiting.release()
     assert done == []
     states.update("h@b", report())
     waiting.release()
-    waiting.submit(lambda: done.append(2))
+    waiting.submit("b", lambda: done.append(2))
     assert done == [1, 2]
     impatient = core.Waiting(host_state.HostStates(60), 0)
-    impatient.submit(lambda: done.append(3))
+    impatient.submit("c", lambda: done.append(3))
     assert done == [1, 2, 3]
 
 
@@ -175,8 +176,24 @@ def test_one_waiting_request_that_fails_stops_no_other() -> None:
     def refused() -> None:
         raise errors.Conflict("no")
 
-    waiting.submit(refused)
-    waiting.submit(lambda: done.append(1))
+    waiting.submit("a", refused)
+    waiting.submit("b", lambda: done.append(1))
     states.update("h@b", report())
     waiting.release()
     assert done == [1]
+
+
+def test_backends_are_asked_again_while_a_request_waits_for_their_first_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    states = host_state.HostStates(60)
+    waiting = core.Waiting(states, 60)
+    monkeypatch.setattr(core, "ASK_INTERVAL", 0.0)
+    assert not waiting.should_ask(), "nobody waits"
+    waiting.submit("a", lambda: None)
+    assert waiting.should_ask()
+    monkeypatch.setattr(core, "ASK_INTERVAL", 60.0)
+    assert not waiting.should_ask(), "they were asked a moment ago"
+    monkeypatch.setattr(core, "ASK_INTERVAL", 0.0)
+    states.update("h@b", report())
+    assert not waiting.should_ask()

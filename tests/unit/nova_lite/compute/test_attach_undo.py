@@ -9,6 +9,7 @@ import pytest
 from lite_common import errors
 from nova_lite import errors as nova_errors
 from nova_lite import states
+from nova_lite.compute import recovery
 from nova_lite.db import attachments
 from nova_lite.virt import errors as virt_errors
 from tests.unit.nova_lite.compute.conftest import (
@@ -134,13 +135,16 @@ def test_one_undo_that_fails_does_not_stop_the_others(cloud: Cloud) -> None:
     assert isinstance(cloud.rpc.errors[0], virt_errors.DeviceAttachFailed)
 
 
-def test_an_undo_that_cinder_refuses_is_left(cloud: Cloud) -> None:
+def test_an_undo_for_which_cinder_is_too_busy_is_tried_again(cloud: Cloud) -> None:
     server, volume = cloud.boot(), cloud.twin.add_volume()
     fail_guest(cloud, "attachments")
     cloud.twin.faults["DELETE attachments"] = [errors.Conflict("not now")]
     cloud.volumes.attach_volume(cloud.ctx, server.uuid, volume)
-    assert cloud.devices(server.uuid) == []
+    # The row stays, so that nobody forgets the attachment.
+    assert list(cloud.host.unfinished) == [cloud.devices(server.uuid)[0].uuid]
+    recovery.tick(cloud.host)
     assert cloud.host.unfinished == {}
+    cloud.assert_as_before(server.uuid, volume)
 
 
 def test_attach_that_comes_after_a_delete_of_the_server(cloud: Cloud) -> None:

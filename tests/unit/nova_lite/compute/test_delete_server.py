@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
-from lite_common import context, errors
+from lite_common import context, db, errors
 from nova_lite import errors as nova_errors
 from nova_lite import states
+from nova_lite.compute import local_delete, recovery
+from nova_lite.db import servers
 from tests.unit.nova_lite.compute.conftest import Cloud
 
 BUS_DOWN = errors.Unavailable("RabbitMQ did not take the message")
@@ -39,13 +43,51 @@ def test_delete_ends_every_attachment_in_order(cloud: Cloud) -> None:
         cloud.api.delete_server(cloud.ctx, server)
 
 
-def test_delete_goes_on_where_cinder_refuses(cloud: Cloud) -> None:
+@pytest.mark.parametrize("fault", [errors.BackendError("500"), errors.Conflict("the target is in use")])
+def test_no_attachment_is_forgotten_where_cinder_fails(cloud: Cloud, fault: errors.LiteError) -> None:
+    server, volume, other = cloud.boot().uuid, cloud.twin.add_volume(), cloud.twin.add_volume()
+    for one in (volume, other):
+        cloud.volumes.attach_volume(cloud.ctx, server, one)
+    cloud.twin.faults["DELETE attachments"] = [fault]
+    cloud.api.delete_server(cloud.ctx, server)
+    assert cloud.server(server).task_state == states.DELETING
+    # The other one went all the same.
+    assert [device.volume_id for device in cloud.devices(server)] == [volume]
+    assert cloud.twin.status(other) == "available"
+    cloud.set_server(server, updated_at=db.utcnow() - datetime.timedelta(seconds=recovery.TASK_AGE + 1))
+    recovery.tick(cloud.host)
+    assert cloud.server(server).deleted
+    assert cloud.twin.attachments == {}
+
+
+def test_delete_goes_on_where_cinder_refuses_for_good(cloud: Cloud) -> None:
     server, volume = cloud.boot().uuid, cloud.twin.add_volume()
     cloud.volumes.attach_volume(cloud.ctx, server, volume)
-    cloud.twin.faults["DELETE attachments"] = [errors.BackendError("500")]
+    cloud.twin.faults["DELETE attachments"] = [errors.Forbidden("no")]
     cloud.api.delete_server(cloud.ctx, server)
     assert cloud.server(server).deleted
     assert cloud.devices(server) == []
+
+
+@pytest.mark.parametrize("fault", [errors.Unavailable("down"), errors.Conflict("the target is in use")])
+def test_delete_while_the_host_and_cinder_are_down_is_finished_by_one_nova_api(
+    cloud: Cloud, fault: errors.LiteError
+) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.silence()
+    cloud.twin.faults["DELETE attachments"] = [fault]
+    cloud.api.delete_server(cloud.ctx, server)
+    assert cloud.server(server).task_state == states.DELETING
+    assert len(cloud.devices(server)) == 1
+    local_delete.finish(cloud.database, cloud.host.cinder, 60)
+    assert not cloud.server(server).deleted, "somebody has tried a moment ago"
+    cloud.set_server(server, updated_at=db.utcnow() - datetime.timedelta(seconds=local_delete.AGE + 1))
+    seen = cloud.server(server)
+    local_delete.finish(cloud.database, cloud.host.cinder, 60)
+    assert cloud.server(server).deleted
+    assert not servers.claim(cloud.database, seen)
+    assert cloud.twin.attachments == {}
 
 
 def test_delete_while_cinder_is_down_is_finished_later(cloud: Cloud) -> None:

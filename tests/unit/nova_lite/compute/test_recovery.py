@@ -56,7 +56,7 @@ def test_delete_goes_on_at_the_start_and_on_the_timer(cloud: Cloud) -> None:
     cloud.set_server(first, task_state=states.DELETING)
     recovery.resume(cloud.host)
     assert cloud.server(first).deleted
-    old = db.utcnow() - datetime.timedelta(seconds=recovery.DELETE_AGE + 1)
+    old = db.utcnow() - datetime.timedelta(seconds=recovery.TASK_AGE + 1)
     cloud.set_server(second, task_state=states.DELETING, updated_at=old)
     cloud.set_server(fresh, task_state=states.DELETING, updated_at=db.utcnow())
     recovery.tick(cloud.host)
@@ -101,7 +101,7 @@ def test_guest_that_shut_down_by_itself_is_noted(cloud: Cloud) -> None:
     server, running, volume = cloud.boot().uuid, cloud.boot().uuid, cloud.twin.add_volume()
     cloud.volumes.attach_volume(cloud.ctx, server, volume)
     cloud.virt.power_off(server, 0)
-    recovery.tick(cloud.host)
+    recovery.note_stopped(cloud.host)
     assert cloud.connector.connected == frozenset()
     now = cloud.server(server)
     assert (now.vm_state, now.power_state) == (states.STOPPED, PowerState.SHUTDOWN)
