@@ -9,7 +9,7 @@ from typing import Any
 def markdown(results: Mapping[str, Any]) -> str:
     """The section."""
     asked, ended = results["asked"], results["ended"]
-    verdict = "nothing was wrong" if not results["wrong"] else f"**{len(results['wrong'])} things were wrong**"
+    verdict = "nothing was wrong" if not results["wrong"] else f"**{len(results['wrong'])} wrong**"
     lines = [
         f"## {results['when']}: {verdict}",
         "",
