@@ -36,15 +36,20 @@ TINY = "5c2f8f4e-1f5e-4a53-9d5e-7c1f1c0f7a10"
 
 
 class Site:
-    """What examples share because it is dear to make: configuration, schemas, and the API daemons' applications."""
+    """What examples share because it is dear to make: configuration and empty databases. `flow` is attach_flow."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, flow: str = "attachments") -> None:
         made = stacks.FunctionalStack(
             directory,
             nova={
                 "DEFAULT": {"service_down_time": DOWN_TIME, "rpc_response_timeout": int(wires.RPC_LIMIT)},
                 "api": {"port": COMPUTE_PORT},
-                "cinder": {"endpoint": f"http://127.0.0.1:{VOLUME_PORT}/v3", "timeout": 20, "retries": 2},
+                "cinder": {
+                    "endpoint": f"http://127.0.0.1:{VOLUME_PORT}/v3",
+                    "timeout": 20,
+                    "retries": 2,
+                    "attach_flow": flow,
+                },
             },
             cinder={
                 "DEFAULT": {"service_down_time": DOWN_TIME, "enabled_backends": "fake1"},

@@ -50,14 +50,24 @@ def examples() -> int:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Site]:
-    """What all sequences share."""
+def silence() -> Iterator[None]:
+    """Nobody reads the daemons' logs here, and writing them is half of the time."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    try:
-        yield cluster.Site(tmp_path_factory.mktemp("machine"))
-    finally:
-        logging.disable(before)
+    yield
+    logging.disable(before)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, silence: None) -> cluster.Site:
+    """What all sequences share."""
+    return cluster.Site(tmp_path_factory.mktemp("machine"))
+
+
+@pytest.fixture(scope="session")
+def older_site(tmp_path_factory: pytest.TempPathFactory, silence: None) -> cluster.Site:
+    """The same for attachments by the volume actions."""
+    return cluster.Site(tmp_path_factory.mktemp("older"), flow="legacy")
 
 
 @pytest.fixture(scope="session")
