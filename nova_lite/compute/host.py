@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from lite_common import db, errors, locks
 from nova_lite.db import faults
+from nova_lite.db.actions import Action
 from nova_lite.db.attachments import BlockDevice
 from nova_lite.images import ImageStore
 from nova_lite.virt.driver import VirtDriver
@@ -17,6 +18,14 @@ from nova_lite.volume.client import CinderClient
 from nova_lite.volume.connector import Connector
 
 LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class OpenActions:
+    """Instance actions that nobody has told the end of, by number; up to `seen` all were read."""
+
+    seen: int | None = None
+    by_number: dict[int, Action] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,7 @@ class ComputeHost:
     `unfinished`: block devices, by uuid, that no guest has any more and of whose end Cinder could not be told; their
     rows stay until `recovery.tick` has told it. `unsettled`: block devices, by uuid, of which it is not known whether
     row, guest and Cinder agree; `recovery.tick` compares them. A restart finds both by their rows and the states of
-    their volumes. `ended_before` is how far `left_actions` has looked.
+    their volumes. `open_actions` is what `left_actions` knows.
     `shutdown_timeout` and `patience` (how long a cinder-api that cannot be reached is asked again before an attach is
     undone) are in seconds; `max_disks` -1 means no limit.
     """
@@ -47,7 +56,7 @@ class ComputeHost:
     name_locks: locks.NamedLocks = field(default_factory=lambda: locks.NamedLocks("device names of instance"))
     unfinished: dict[str, BlockDevice] = field(default_factory=dict)
     unsettled: dict[str, BlockDevice] = field(default_factory=dict)
-    ended_before: dict[str, int] = field(default_factory=dict)
+    open_actions: OpenActions = field(default_factory=OpenActions)
 
     @contextlib.contextmanager
     def working_on(self, server_id: str, purpose: str) -> Iterator[None]:

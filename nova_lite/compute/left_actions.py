@@ -24,7 +24,6 @@ LOG = logging.getLogger(__name__)
 AGE = 20.0
 # At the start no more than so many actions are looked through, from the last one back.
 LOOK_BACK = 5000
-_MARK = "actions"
 
 ATTACH, DETACH = "attach_volume", "detach_volume"
 _EVENTS = {
@@ -49,16 +48,19 @@ _RESULTS = {
 
 
 def found(host: ComputeHost) -> list[Action]:
-    """The actions on servers of this host whose end should have been told by now. One statement."""
+    """The actions on servers of this host whose end should have been told by now. One statement.
+
+    Each action is read once: those that are open are remembered until they have an end.
+    """
     limit = db.utcnow() - datetime.timedelta(seconds=AGE)
-    if _MARK not in host.ended_before:
-        host.ended_before[_MARK] = max(0, actions.last_number(host.database) - LOOK_BACK)
-    seen = actions.unended(host.database, host.ended_before[_MARK], limit)
-    open_ = [one.action for one in seen if one.host == host.name and not one.ended]
-    if seen:
-        # Whatever lies before the first open one never has to be looked at again.
-        host.ended_before[_MARK] = open_[0].id - 1 if open_ else seen[-1].action.id
-    return [one for one in open_ if not host.server_locks.held(one.instance_uuid)]
+    known = host.open_actions
+    if known.seen is None:
+        known.seen = max(0, actions.last_number(host.database) - LOOK_BACK)
+    for one in actions.unended(host.database, known.seen, limit):
+        known.seen = one.action.id
+        if one.host == host.name and not one.ended:
+            known.by_number[one.action.id] = one.action
+    return [one for one in list(known.by_number.values()) if not host.server_locks.held(one.instance_uuid)]
 
 
 def end(host: ComputeHost, action: Action) -> None:
@@ -66,6 +68,10 @@ def end(host: ComputeHost, action: Action) -> None:
 
     Raises what settling raises.
     """
+    if not actions.is_open(host.database, action.id):
+        # The daemon that had it was merely slow.
+        host.open_actions.by_number.pop(action.id, None)
+        return
     server = rows.get(host.database, action.instance_uuid, deleted=True)
     ctx = context.admin_context(request_id=action.request_id)
     if action.action in (ATTACH, DETACH) and not server.deleted:
@@ -80,6 +86,7 @@ def end(host: ComputeHost, action: Action) -> None:
     else:
         done = server.vm_state == _RESULTS.get(action.action)
     _tell(host, ctx, action, done)
+    host.open_actions.by_number.pop(action.id, None)
 
 
 def _settle_volumes(host: ComputeHost, ctx: context.RequestContext, server: Server) -> set[reconcile.Settled] | None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import datetime
 import functools
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 
 from lite_common import context, crew, db, errors
@@ -52,6 +54,7 @@ class Recovery:
         self._host = host
         self._do = do
         self._turn = threading.Lock()
+        self._begun: float | None = None
         self._resumed = False
 
     def run(self) -> None:
@@ -59,10 +62,12 @@ class Recovery:
         if not self._turn.acquire(blocking=False):
             return
         try:
+            if self._begun is None:
+                self._begun = time.monotonic()
             if not self._resumed:
                 resume(self._host, self._do)
                 self._resumed = True
-            tick(self._host, self._do)
+            tick(self._host, self._do, for_seconds=time.monotonic() - self._begun)
         finally:
             self._turn.release()
 
@@ -80,13 +85,16 @@ def resume(host: ComputeHost, do: Do = crew.at_once) -> None:
     _settle_all(host, do)
 
 
-def tick(host: ComputeHost, do: Do = crew.at_once) -> None:
-    """Finish what was left meanwhile: attaches, detaches, deletes and other tasks whose message or end was lost."""
+def tick(host: ComputeHost, do: Do = crew.at_once, for_seconds: float = math.inf) -> None:
+    """Finish what was left meanwhile: attaches, detaches, deletes and other tasks whose message or end was lost.
+
+    `for_seconds` is how long this daemon has been listening: what waits in its queue since before that is not lost.
+    """
     for device in list(host.unfinished.values()):
         if not host.server_locks.held(device.instance_uuid):
             do(f"end of volume {device.volume_id}", functools.partial(reconcile.finish, host, _context(), device))
     _settle_all(host, do)
-    for device in reconcile.abandoned(host):
+    for device in reconcile.abandoned(host) if for_seconds > reconcile.RESERVATION_AGE else ():
         if not host.server_locks.held(device.instance_uuid):
             do(
                 f"giving up of volume {device.volume_id}",
@@ -96,7 +104,7 @@ def tick(host: ComputeHost, do: Do = crew.at_once) -> None:
     for server in rows.on_host(host.database, host.name, tasks=_TASKS, idle_since=old):
         if not host.server_locks.held(server.uuid):
             do(f"task of instance {server.uuid}", functools.partial(_resume_one, host, server))
-    for left in left_actions.found(host):
+    for left in left_actions.found(host) if for_seconds > left_actions.AGE else ():
         do(f"end of action {left.id}", functools.partial(left_actions.end, host, left))
 
 

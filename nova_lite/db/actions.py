@@ -158,8 +158,15 @@ def last_number(database: db.Database) -> int:
         return int(conn.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0)
 
 
+def is_open(database: db.Database, action_id: int) -> bool:
+    """Whether nobody has told the action's end yet."""
+    with database.connection() as conn:
+        return conn.execute(sa.select(table.c.id).where(table.c.id == action_id, sa.not_(_TOLD))).first() is not None
+
+
 def unended(database: db.Database, after: int, before: datetime.datetime, limit: int = 1000) -> list[Left]:
-    """The actions with greater numbers than `after` that began before that time, oldest first, at most so many."""
+    """The actions with greater numbers than `after` that began before that time, oldest first, at most so many; those
+    that have ended as well, so that the caller knows how far it has read."""
     with database.connection() as conn:
         rows = conn.execute(_LEFT, {"after": after, "before": before, "most": limit})
         return [Left(Action(*row[:-2]), row[-2], bool(row[-1])) for row in rows]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from lite_common import db, errors, trace
+from lite_common import crew, db, errors, trace
 from nova_lite.compute import attach, attach_api, left_actions, reconcile, recovery
 from nova_lite.db import models
 from tests.unit.nova_lite.compute.conftest import Cloud
@@ -268,16 +268,21 @@ def attached(cloud: Cloud) -> tuple[str, str]:
 
 def later(cloud: Cloud, *, check: bool = True) -> None:
     """Half a minute passes, and the timer runs."""
-    ago = datetime.timedelta(seconds=max(reconcile.RESERVATION_AGE, left_actions.AGE, recovery.TASK_AGE) + 1)
-    with cloud.database.connection() as conn:
-        conn.execute(models.block_device_mapping.update().values(created_at=db.utcnow() - ago))
-        conn.execute(models.instance_actions.update().values(start_time=db.utcnow() - ago))
-        conn.execute(models.instances.update().values(updated_at=db.utcnow() - ago))
+    make_old(cloud)
     for _ in range(2):
         recovery.tick(cloud.host)
     if check:
         assert open_actions(cloud) == []
         assert (cloud.host.unfinished, cloud.host.unsettled) == ({}, {})
+
+
+def make_old(cloud: Cloud) -> None:
+    """Half a minute passes."""
+    ago = datetime.timedelta(seconds=max(reconcile.RESERVATION_AGE, left_actions.AGE, recovery.TASK_AGE) + 1)
+    with cloud.database.connection() as conn:
+        conn.execute(models.block_device_mapping.update().values(created_at=db.utcnow() - ago))
+        conn.execute(models.instance_actions.update().values(start_time=db.utcnow() - ago))
+        conn.execute(models.instances.update().values(updated_at=db.utcnow() - ago))
 
 
 def open_actions(cloud: Cloud) -> list[str]:
@@ -286,3 +291,40 @@ def open_actions(cloud: Cloud) -> list[str]:
     wanted = sa.select(table.c.action).where(table.c.deleted == 0, table.c.message.is_(None), ~told)
     with cloud.database.connection() as conn:
         return [row[0] for row in conn.execute(wanted)]
+
+
+def test_messages_that_waited_for_the_daemon_are_not_lost(cloud: Cloud, flow: str) -> None:
+    server, volume = attached(cloud)
+    other = cloud.twin.add_volume()
+    cloud.rpc.queue = []
+    cloud.volumes.attach_volume(cloud.ctx, server, other)
+    make_old(cloud)
+    # It has been down for long, and what it was sent meanwhile is about to come.
+    daemon = recovery.Recovery(cloud.host, crew.at_once)
+    daemon.run()
+    cloud.rpc.deliver()
+    daemon.run()
+    cloud.assert_attached(server, other)
+    cloud.assert_attached(server, volume)
+    assert cloud.rpc.errors == []
+
+
+def test_a_slow_action_is_not_told_an_end_of_its_own(cloud: Cloud) -> None:
+    server, volume = attached(cloud)
+    cloud.rpc.queue = []
+    cloud.volumes.detach_volume(cloud.ctx, server, volume)
+    later_begun = left_actions.AGE + 1
+    with cloud.database.connection() as conn:
+        ago = db.utcnow() - datetime.timedelta(seconds=later_begun)
+        conn.execute(models.instance_actions.update().values(start_time=ago))
+    with cloud.host.server_locks.hold(server, "a detach that the guest drags out"):
+        recovery.tick(cloud.host)
+        assert len(open_actions(cloud)) == 1
+    assert cloud.twin.status(volume) == "detaching"
+    cloud.rpc.deliver()
+    recovery.tick(cloud.host)
+    assert cloud.host.open_actions.by_number == {}
+    table = models.instance_actions_events
+    with cloud.database.connection() as conn:
+        told = conn.execute(sa.select(sa.func.count()).where(table.c.event == "compute_detach_volume")).scalar()
+    assert told == 1
