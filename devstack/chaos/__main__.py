@@ -134,7 +134,7 @@ def _clear(site: Site, clients: load.Clients) -> list[str]:
     end, waiting = time.monotonic() + DELETE_LIMIT, list(clients.volumes)
     while waiting and time.monotonic() < end:
         for volume in list(waiting):
-            code, body = clients.ask("GET", f"/volumes/{volume}")
+            code, body = clients.ask("GET", f"/volumes/{volume}", None, "clear")
             if code == 404:
                 waiting.remove(volume)
             elif code == 200 and body["volume"]["status"] == "available":

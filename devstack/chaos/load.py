@@ -6,6 +6,7 @@ A client believes nothing but what it sees: it asks for the volume's state, want
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -167,7 +168,5 @@ class Clients:
 
 def _kind(text: str) -> str:
     """A refusal without the ids, so that the same ones count together."""
-    import re
-
-    message = text.partition('"message":')[2].strip(' "') or text
+    message = text.partition('"message":')[2].strip(' "}') or text
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", message)[:90]
