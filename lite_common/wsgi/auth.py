@@ -19,6 +19,7 @@ from typing import Any
 from oslo_config import cfg
 
 from lite_common import context, errors
+from lite_common.wsgi import auth_failures
 
 LOOPBACK_NAMES = ("localhost",)
 # As long as the columns are that keep who owns a thing.
@@ -29,7 +30,7 @@ ROLES = {"admin": ("admin", *MEMBER), "reader": ("reader",)}
 
 
 def strategy(conf: cfg.ConfigOpts) -> Callable[[dict[str, Any], str | None], context.RequestContext]:
-    """What finds out who is asking, as `[api] auth_strategy` says.
+    """What finds out who is asking, as `[api] auth_strategy` says; its refusals are counted in the log.
 
     Raises errors.Forbidden for a configuration that would let anybody in, errors.Invalid for one that is not whole.
     """
@@ -37,9 +38,9 @@ def strategy(conf: cfg.ConfigOpts) -> Callable[[dict[str, Any], str | None], con
         # keystonemiddleware costs memory that a daemon without keystone does not need.
         from lite_common.wsgi import keystone
 
-        return keystone.connect(conf)
+        return auth_failures.counted(keystone.connect(conf))
     refuse_open_noauth(conf.api.listen, conf.api.allow_noauth_on_network)
-    return NoAuth(conf.api.noauth_project, read_secret(conf.service_auth.secret_file))
+    return auth_failures.counted(NoAuth(conf.api.noauth_project, read_secret(conf.service_auth.secret_file)))
 
 
 def check_project(project: str, project_in_url: str | None) -> None:
