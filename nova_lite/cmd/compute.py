@@ -16,7 +16,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, errors, ground, privilege, rpc
+from lite_common import db, errors, ground, journal, privilege, rpc
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
 from nova_lite.compute import host as compute_host
@@ -69,15 +69,19 @@ class _Once:
     """Runs `work` once on a thread of its own, beside the parts that serve."""
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
-        self._thread = threading.Thread(target=work, name=name, daemon=True)
+        self._name = name
+        self._work = work
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin."""
+        self._thread = threading.Thread(target=service.in_its_name(self._work), name=self._name, daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
         """Wait for the end."""
-        self._thread.join(timeout)
+        if self._thread is not None:
+            self._thread.join(timeout)
 
 
 def build(
@@ -114,6 +118,7 @@ def build(
         services.COMPUTE,
         [
             ground.Ground(database, bus, nova_db.HEAD, nova_db.SYNC_COMMAND),
+            journal.from_conf(conf, database, services.COMPUTE),
             _Hypervisor(host.virt),
             _Storage(host.connector),
             bus.server(rpcapi.TOPIC, conf.host, endpoint, conf.rpc_workers),
