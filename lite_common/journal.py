@@ -5,7 +5,7 @@ An observer of `lite_common.trace` appends a line to a file for each begin and e
 batches, so a request waits for no statement of it. While the database is down lines are kept, up to a size. A daemon
 that starts ships what dead ones of its name and host have left, and says of their unfinished steps that they died.
 
-Each line is a whole record, so that lines may be lost, cut, or shipped twice. See docs/adr/0014.
+The lines: `lite_common.journal_lines`, the file: `lite_common.journal_file`. Why all this: docs/adr/0014.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 from urllib import parse
 
-import orjson
 from oslo_config import cfg
-from oslo_context import context as oslo_context
 
-from lite_common import db, errors, journal_file, records, service, trace
+from lite_common import db, errors, journal_file, journal_lines, operations, records, service, trace
 
 LOG = logging.getLogger(__name__)
 
@@ -37,8 +35,8 @@ ADOPT_INTERVAL, PRUNE_INTERVAL = 60.0, 600.0
 class Store(Protocol):
     """Where records end up; each call may be repeated, and raises errors.Unavailable when it cannot work now."""
 
-    def write(self, steps: Sequence[records.Step]) -> None:
-        """Keep the steps."""
+    def write(self, steps: Sequence[records.Step], news: Sequence[operations.News]) -> None:
+        """Keep the steps, and the news of operations."""
 
     def mark_died(self, alive: Sequence[str]) -> int:
         """Note that no other process of this daemon runs than these."""
@@ -55,17 +53,19 @@ class Table:
         self._host = host
         self._name = name
 
-    def write(self, steps: Sequence[records.Step]) -> None:
-        """Keep the steps, in one statement."""
+    def write(self, steps: Sequence[records.Step], news: Sequence[operations.News]) -> None:
+        """Keep the steps in one statement, operations in two or three each."""
         records.write(self._db, steps)
+        operations.write(self._db, news)
 
     def mark_died(self, alive: Sequence[str]) -> int:
-        """Steps that run in no living process have died."""
+        """Steps and operations that run in no living process have died; how many steps."""
+        operations.mark_died(self._db, self._host, self._name, alive)
         return records.mark_died(self._db, self._host, self._name, alive)
 
     def prune(self, before: datetime.datetime) -> int:
-        """Forget steps that began earlier."""
-        return records.prune(self._db, before)
+        """Forget steps and operations that began earlier; how many."""
+        return records.prune(self._db, before) + operations.prune(self._db, before)
 
 
 class Journal:
@@ -83,7 +83,8 @@ class Journal:
         self._store = store
         self._keep = keep
         self._longest = longest
-        self._writer: _Writer | None = None
+        self._file: journal_file.JournalFile | None = None
+        self._writer: journal_lines.Writer | None = None
         self._halt = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -96,28 +97,31 @@ class Journal:
         except OSError as err:
             LOG.error("Steps are not recorded: the journal in %s cannot be written: %s", self._directory, err)
             return
-        self._writer = _Writer(file, self._name, self._host, process)
+        self._file = file
+        self._writer = journal_lines.Writer(file.append, self._name, self._host, process)
         self._halt.clear()
-        self._thread = threading.Thread(target=self._loop, args=(self._writer, prefix), name="journal", daemon=True)
+        self._thread = threading.Thread(target=self._loop, args=(file, prefix), name="journal", daemon=True)
         self._thread.start()
         trace.observe(self._writer)
+        trace.observe_operations(self._writer)
 
     def stop(self, timeout: float) -> None:
         """Ship what is left; what the database does not take now is left to the next start."""
-        if self._writer is None or self._thread is None:
+        if self._file is None or self._writer is None or self._thread is None:
             return
+        trace.ignore_operations(self._writer)
         trace.ignore(self._writer)
         self._halt.set()
         self._thread.join(timeout)
         if not self._thread.is_alive():
-            self._writer.file.close()
-        self._writer = None
+            self._file.close()
+        self._file = self._writer = None
 
-    def _loop(self, writer: _Writer, prefix: str) -> None:
-        shipper = _Shipper(writer.file, self._store)
+    def _loop(self, file: journal_file.JournalFile, prefix: str) -> None:
+        shipper = _Shipper(file, self._store)
         works: list[Callable[[], None]] = [
             shipper.ship,
-            _Turn(ADOPT_INTERVAL, lambda: self._adopt(writer.file, prefix)),
+            _Turn(ADOPT_INTERVAL, lambda: self._adopt(file, prefix)),
             _Turn(PRUNE_INTERVAL, self._prune),
         ]
         pause = PAUSE
@@ -145,7 +149,7 @@ class Journal:
         if self._keep:
             number = self._store.prune(db.utcnow() - datetime.timedelta(seconds=self._keep))
             if number:
-                LOG.info("%d steps older than %g days were removed", number, self._keep / 86400)
+                LOG.info("%d records older than %g days were removed", number, self._keep / 86400)
 
 
 class _Turn:
@@ -175,68 +179,6 @@ def _done(work: Callable[[], object]) -> bool:
     return True
 
 
-class _Writer:
-    """The observer: makes records of steps and appends them to the file."""
-
-    def __init__(self, file: journal_file.JournalFile, name: str, host: str, process: str) -> None:
-        self.file = file
-        self._own = {"service": name, "host": host, "process": process}
-        # Where several daemons share a process, each records what threads do in its name.
-        self._daemon = service.current()
-        self._open: dict[int, dict[str, Any]] = {}
-
-    def begin(self, step: trace.Step) -> None:
-        """Record that it runs, for the request that is current now."""
-        daemon = service.current()
-        if daemon is not None and daemon is not self._daemon:
-            return
-        record = self._record(step)
-        self._open[step.number] = record
-        self._append(record)
-
-    def end(self, step: trace.Step) -> None:
-        """Record how it ended."""
-        record = self._open.pop(step.number, None)
-        if record is None:
-            return
-        record["outcome"] = records.ERROR if step.outcome == trace.ERROR else records.OK
-        record["finished_at"] = _moment(step.began + (step.seconds or 0.0))
-        if step.error is not None:
-            record["error"], record["error_type"] = _told(step.error)
-        self._append(record)
-
-    def _append(self, record: dict[str, Any]) -> None:
-        try:
-            self.file.append(orjson.dumps(record))
-        except orjson.JSONEncodeError as err:
-            # Whatever a client may have put into an id or an error: the step itself goes on.
-            LOG.warning("a step cannot be recorded: %s", err)
-
-    def _record(self, step: trace.Step) -> dict[str, Any]:
-        ctx = oslo_context.get_current()
-        request = (ctx.global_request_id or ctx.request_id) if ctx is not None else None
-        return {
-            **self._own,
-            "number": step.number,
-            "parent": step.parent,
-            "step": step.name,
-            "ids": {name: value[:36] for name, value in step.ids.items() if name in records.SUBJECTS},
-            "request_id": request,
-            "project_id": ctx.project_id if ctx is not None else None,
-            "user_id": ctx.user_id if ctx is not None else None,
-            "started_at": _moment(step.began),
-            "finished_at": None,
-            "outcome": records.RUNNING,
-        }
-
-
-def _told(error: BaseException) -> tuple[str | None, str]:
-    """An error in words, and its kind. Only our own errors are known to hold no secret."""
-    # Errors that came over RPC are of classes with this suffix.
-    kind = type(error).__name__.removesuffix("_Remote")
-    return (error.message[: records.LONGEST_ERROR] if isinstance(error, errors.LiteError) else None), kind
-
-
 class _Shipper:
     """Takes lines from the file to the store, in order."""
 
@@ -250,7 +192,7 @@ class _Shipper:
             lines, end = self._file.read(BATCH)
             if not lines:
                 return
-            self._store.write(_steps(lines))
+            self._store.write(*journal_lines.read(lines))
             self._file.shipped(end)
 
     def make_room(self) -> None:
@@ -262,32 +204,6 @@ class _Shipper:
             return
         if number:
             LOG.warning("the journal is too long: its oldest %d lines were dropped", number)
-
-
-def _steps(lines: Iterable[bytes]) -> list[records.Step]:
-    """The records of the lines, the last of each step. A line that is none (half-written) is passed over."""
-    found: dict[tuple[str, int], records.Step] = {}
-    for line in lines:
-        try:
-            step = _step(orjson.loads(line))
-        except (ValueError, TypeError, KeyError):
-            continue
-        found[step.process, step.number] = step
-    return list(found.values())
-
-
-def _step(told: dict[str, Any]) -> records.Step:
-    finished = told.pop("finished_at")
-    started = datetime.datetime.fromisoformat(told.pop("started_at"))
-    return records.Step(
-        started_at=started,
-        finished_at=datetime.datetime.fromisoformat(finished) if finished else None,
-        **told,
-    )
-
-
-def _moment(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).replace(tzinfo=None).isoformat()
 
 
 def iso(moment: datetime.datetime) -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import datetime
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exc
@@ -21,6 +21,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from lite_common import db, errors
 
 LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # What steps work on, by the names under which they know it; each has a column of its own.
 SUBJECTS = ("server", "volume", "attachment", "snapshot")
@@ -56,37 +57,6 @@ STEPS = sa.Table(
     *(sa.Index(f"steps_{name}_id_idx", f"{name}_id") for name in SUBJECTS),
     sa.Index("steps_started_at_idx", "started_at"),
     sa.Index("steps_outcome_idx", "outcome", "host", "service"),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-)
-
-OPERATIONS = sa.Table(
-    "operations",
-    metadata,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
-    sa.Column("subject", sa.String(36), nullable=False),
-    sa.Column("generation", sa.Integer, nullable=False),
-    sa.Column("kind", sa.String(32), nullable=False),
-    sa.Column("wanted", sa.String(32), nullable=False),
-    sa.Column("request_id", sa.String(64), nullable=False),
-    *(sa.Column(f"{name}_id", sa.String(36)) for name in SUBJECTS),
-    sa.Column("project_id", sa.String(255)),
-    sa.Column("user_id", sa.String(255)),
-    sa.Column("service", sa.String(32), nullable=False),
-    sa.Column("host", sa.String(255), nullable=False),
-    sa.Column("process", sa.String(64), nullable=False),
-    sa.Column("step_begun", sa.String(64)),
-    sa.Column("step_finished", sa.String(64)),
-    sa.Column("started_at", db.DateTime, nullable=False),
-    sa.Column("updated_at", db.DateTime, nullable=False),
-    sa.Column("finished_at", db.DateTime),
-    sa.Column("outcome", sa.String(16), nullable=False),
-    sa.Column("last_error", sa.Text),
-    sa.UniqueConstraint("subject", "generation", name="uniq_operations0subject0generation"),
-    sa.UniqueConstraint("request_id", "kind", "subject", name="uniq_operations0request_id0kind0subject"),
-    *(sa.Index(f"operations_{name}_id_idx", f"{name}_id") for name in SUBJECTS),
-    sa.Index("operations_started_at_idx", "started_at"),
-    sa.Index("operations_outcome_idx", "outcome", "host", "service"),
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
 )
@@ -127,6 +97,26 @@ class StepFilters:
     project_id: str | None = None
     marker: int | None = None
     limit: int = 1000
+
+
+class PageFilters(Protocol):
+    """Whose records, since when, and which part of them."""
+
+    @property
+    def since(self) -> datetime.datetime | None:
+        """Those that began then or later."""
+
+    @property
+    def project_id(self) -> str | None:
+        """Those of this project; None: of every project."""
+
+    @property
+    def marker(self) -> int | None:
+        """The row after which the page begins."""
+
+    @property
+    def limit(self) -> int:
+        """Most rows."""
 
 
 _PLAIN = tuple(name for name in Step.__dataclass_fields__ if name != "ids")
@@ -206,13 +196,18 @@ def mark_died(database: db.Database, host: str, service: str, alive: Sequence[st
 
 def prune(database: db.Database, before: datetime.datetime) -> int:
     """Remove the steps that began earlier; how many there were."""
+    return remove(database, STEPS, before)
+
+
+def remove(database: db.Database, table: sa.Table, before: datetime.datetime) -> int:
+    """Remove the rows of a table of records that began earlier; how many there were."""
     number = 0
+    due = sa.select(table.c.id).where(table.c.started_at < before).order_by(table.c.started_at).limit(PRUNED)
     with database.connection() as conn:
         while True:
-            due = sa.select(STEPS.c.id).where(STEPS.c.started_at < before).order_by(STEPS.c.started_at).limit(PRUNED)
             ids = [row.id for row in conn.execute(due)]
             if ids:
-                number += conn.execute(STEPS.delete().where(STEPS.c.id.in_(ids))).rowcount
+                number += conn.execute(table.delete().where(table.c.id.in_(ids))).rowcount
             if len(ids) < PRUNED:
                 return number
 
@@ -222,20 +217,33 @@ def page(database: db.Database, filters: StepFilters) -> list[tuple[int, Step]] 
 
     A request that touched a thing is told as a whole, with those of its steps that did not know the thing (yet).
     """
-    statement = _about(filters)
+    found = page_of(database, STEPS, _about(filters), filters)
+    return None if found is None else [(row[0], told(Step, _PLAIN, row)) for row in found]
+
+
+def page_of(
+    database: db.Database, table: sa.Table, statement: sa.Select, filters: PageFilters
+) -> Sequence[sa.Row[Any]] | None:
+    """The rows of a statement on a table of records that are of the project and the page; None for a wrong marker."""
     if filters.project_id is not None:
-        statement = statement.where(STEPS.c.project_id == filters.project_id)
+        statement = statement.where(table.c.project_id == filters.project_id)
     if filters.since is not None:
-        statement = statement.where(STEPS.c.started_at >= filters.since)
+        statement = statement.where(table.c.started_at >= filters.since)
     with database.connection() as conn:
         if filters.marker is not None:
-            last = conn.execute(sa.select(STEPS.c.started_at).where(STEPS.c.id == filters.marker)).scalar()
+            last = conn.execute(sa.select(table.c.started_at).where(table.c.id == filters.marker)).scalar()
             if last is None:
                 return None
-            beyond = sa.and_(STEPS.c.started_at == last, STEPS.c.id > filters.marker)
-            statement = statement.where(sa.or_(STEPS.c.started_at > last, beyond))
-        statement = statement.order_by(STEPS.c.started_at, STEPS.c.id).limit(filters.limit)
-        return [_step(row) for row in conn.execute(statement)]
+            beyond = sa.and_(table.c.started_at == last, table.c.id > filters.marker)
+            statement = statement.where(sa.or_(table.c.started_at > last, beyond))
+        return conn.execute(statement.order_by(table.c.started_at, table.c.id).limit(filters.limit)).all()
+
+
+def told(kind: Callable[..., T], plain: Sequence[str], row: sa.Row[Any]) -> T:
+    """A row (its number, the ids of its subjects, the `plain` columns) as a record of that kind."""
+    known = zip(SUBJECTS, row[1 : 1 + len(SUBJECTS)], strict=True)
+    rest = dict(zip(plain, row[1 + len(SUBJECTS) :], strict=True))
+    return kind(ids={name: value for name, value in known if value is not None}, **rest)
 
 
 def _about(filters: StepFilters) -> sa.Select:
@@ -254,9 +262,3 @@ def _about(filters: StepFilters) -> sa.Select:
         ).subquery()
         statement = statement.join(wanted, wanted.c.id == STEPS.c.id)
     return statement
-
-
-def _step(row: Any) -> tuple[int, Step]:
-    known = zip(SUBJECTS, row[1 : 1 + len(SUBJECTS)], strict=True)
-    plain = dict(zip(_PLAIN, row[1 + len(SUBJECTS) :], strict=True))
-    return row[0], Step(ids={name: value for name, value in known if value is not None}, **plain)

@@ -92,6 +92,7 @@ def build(
             snapshot_operations.SnapshotApi(parts.database, engine, parts.scheduler, parts.daemon), settings.max_limit
         ),
         steps=records.StepsController(parts.database, settings.max_limit),
+        operations=records.OperationsController(parts.database, settings.max_limit),
     )
     router = routes.router(controllers)
     return pipeline.Pipeline(

@@ -41,6 +41,7 @@ class Controllers:
     type_encryption: type_access.TypeEncryptionController
     type_access: type_access.TypeAccessController
     steps: records.StepsController
+    operations: records.OperationsController
 
 
 def roots(c: Controllers) -> list[Route]:
@@ -142,6 +143,7 @@ def _operation(c: Controllers) -> list[Route]:
         Route("GET", "/os-quota-class-sets/{name}", c.quota_classes.show),
         Route("PUT", "/os-quota-class-sets/{name}", c.quota_classes.update),
         Route("GET", "/os-steps", c.steps.index),
+        Route("GET", "/os-operations", c.operations.index),
     ]
 
 

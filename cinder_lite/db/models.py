@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lite_common import records
+from lite_common import operations, records
 from lite_common.db import DateTime, LongText
 
 METADATA = sa.MetaData()
@@ -253,4 +253,4 @@ quota_classes = sa.Table(
 )
 
 records.STEPS.to_metadata(METADATA)
-records.OPERATIONS.to_metadata(METADATA)
+operations.TABLE.to_metadata(METADATA)

@@ -45,6 +45,7 @@ class Controllers:
     images: images.ImagesController
     external_events: server_external_events.ServerExternalEventsController
     steps: records.StepsController
+    operations: records.OperationsController
 
 
 def roots(on: Controllers) -> list[Route]:
@@ -125,6 +126,7 @@ def _site(on: Controllers) -> list[Route]:
         Route("GET", "/os-availability-zone", on.services.zones),
         Route("GET", "/os-availability-zone/detail", on.services.zones_detail),
         Route("GET", "/os-steps", on.steps.index),
+        Route("GET", "/os-operations", on.operations.index),
     ]
 
 

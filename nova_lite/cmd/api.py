@@ -110,6 +110,7 @@ def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus) -> r
             external_events.ExternalEventApi(database, rpc_client)
         ),
         steps=records.StepsController(database, longest),
+        operations=records.OperationsController(database, longest),
     )
 
 

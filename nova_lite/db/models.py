@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from lite_common import records
+from lite_common import operations, records
 from lite_common.db import DateTime, LongText
 
 metadata = sa.MetaData()
@@ -204,4 +204,4 @@ compute_nodes = sa.Table(
 )
 
 records.STEPS.to_metadata(metadata)
-records.OPERATIONS.to_metadata(metadata)
+operations.TABLE.to_metadata(metadata)

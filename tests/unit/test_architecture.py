@@ -20,7 +20,13 @@ OWNERS = {
     "webob": ("lite_common/wsgi/",),
     "waitress": ("lite_common/wsgi/server.py",),
     "oslo_messaging": ("lite_common/rpc.py",),
-    "sqlalchemy": ("lite_common/db.py", "lite_common/records.py", "nova_lite/db/", "cinder_lite/db/"),
+    "sqlalchemy": (
+        "lite_common/db.py",
+        "lite_common/records.py",
+        "lite_common/operations.py",
+        "nova_lite/db/",
+        "cinder_lite/db/",
+    ),
     "oslo_db": (
         "lite_common/db.py",
         "lite_common/records.py",

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from oslo_context import context as oslo_context
 
-from lite_common import context, errors, journal, journal_file, records, service, trace
+from lite_common import context, errors, journal, journal_file, operations, records, service, trace
 from tests.fixtures import stack
 
 SERVER = "11111111-1111-4111-8111-111111111111"
@@ -28,13 +28,15 @@ class MemoryStore:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, int], records.Step] = {}
         self.batches: list[int] = []
+        self.news: list[operations.News] = []
         self.alive: list[Sequence[str]] = []
         self.pruned: list[datetime.datetime] = []
         self.down = False
 
-    def write(self, steps: Sequence[records.Step]) -> None:
+    def write(self, steps: Sequence[records.Step], news: Sequence[operations.News]) -> None:
         self._check()
         self.batches.append(len(steps))
+        self.news += news
         for step in steps:
             key = (step.process, step.number)
             if key not in self.rows or step.outcome != records.RUNNING:
