@@ -241,6 +241,8 @@ OTHERS = [
     _rule("message:get_all", READER, "List what went wrong", "GET /messages"),
     _rule("message:get", READER, "Show what went wrong", "GET /messages/{message_id}"),
     _rule("message:delete", MEMBER, "Forget it", "DELETE /messages/{message_id}"),
+    _rule("volume_extension:steps:index", READER, "See what was done, step by step", "GET /os-steps"),
+    _rule("volume_extension:operations:index", READER, "See what was wanted of things", "GET /os-operations"),
     _rule("volume_extension:quota_classes:get", ADMIN, "Show default quotas", f"GET {_CLASSES}"),
     _rule("volume_extension:quota_classes:update", ADMIN, "Change default quotas", f"PUT {_CLASSES}"),
     _rule("volume:resource_filters", ANYBODY, "List what lists may be filtered by", "GET /resource_filters"),

@@ -95,6 +95,21 @@ COMMON: Options = {
         ),
         cfg.IntOpt("pool_size", default=20, min=1, help="Most connections this daemon holds open."),
     ),
+    "trace": (
+        cfg.BoolOpt(
+            "records",
+            default=True,
+            help="Keep what each request did, step by step, in the database (`nlite trace`).",
+        ),
+        cfg.FloatOpt("keep", default=7, min=0, help="Days that steps and operations are kept; 0: for ever."),
+        cfg.IntOpt(
+            "journal_size",
+            default=16,
+            min=1,
+            help="MiB of steps that a daemon keeps in a file below state_path/journal while the database is down; "
+            "beyond it the oldest ones are dropped.",
+        ),
+    ),
     "service_auth": (
         cfg.StrOpt(
             "secret_file",

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent import futures
 
-from lite_common import errors
+from lite_common import errors, service
 
 LOG = logging.getLogger(__name__)
 
@@ -32,10 +32,12 @@ class Crew:
         self._running: dict[str, futures.Future[None] | None] = {}
         self._failed: dict[str, tuple[int, float, str]] = {}
         self._pool: futures.ThreadPoolExecutor | None = None
+        self._work = self._run
 
     def start(self) -> None:
         """Take jobs from now on; threads are made when there is something to do."""
         with self._guard:
+            self._work = service.in_its_name(self._run)
             self._pool = futures.ThreadPoolExecutor(self._size, thread_name_prefix=self._name)
 
     def stop(self, timeout: float) -> None:
@@ -55,7 +57,7 @@ class Crew:
             if self._pool is None or name in self._running or early:
                 return False
             self._running[name] = None
-            future = self._pool.submit(self._run, name, job)
+            future = self._pool.submit(self._work, name, job)
             self._running[name] = future
         future.add_done_callback(lambda _: self._forget(name))
         return True

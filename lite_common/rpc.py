@@ -22,7 +22,7 @@ from oslo_messaging._tracing import client as messaging_tracing
 from oslo_messaging.rpc import dispatcher as rpc_dispatcher
 from oslo_messaging.rpc import server as rpc_server
 
-from lite_common import context, errors
+from lite_common import context, errors, service
 
 LOG = logging.getLogger(__name__)
 
@@ -157,16 +157,18 @@ class Server:
     """A part of a daemon: takes messages and runs them on a bounded pool of threads."""
 
     def __init__(self, bus: Bus, topic: str, host: str, endpoint: object, workers: int) -> None:
+        self._dispatcher = _Dispatcher([endpoint], _ContextSerializer())
         self._server = rpc_server.RPCServer(
             bus.transport,
             oslo_messaging.Target(topic=topic, server=host),
-            _Dispatcher([endpoint], _ContextSerializer()),
+            self._dispatcher,
             executor="threading",
         )
         self._workers = workers
 
     def start(self) -> None:
         """Begin to take messages."""
+        self._dispatcher.daemon = service.current()
         self._server.start(override_pool_size=self._workers)
 
     def stop(self, timeout: float) -> None:
@@ -185,13 +187,16 @@ class Server:
 class _Dispatcher(rpc_dispatcher.RPCDispatcher):
     """Refuses what nobody waits for, and keeps refusals (as opposed to bugs) out of the log as tracebacks."""
 
+    daemon: service.Service | None = None
+
     def dispatch(self, incoming: Any) -> Any:
         limits = [incoming.ctxt.get("deadline"), incoming.ctxt.pop("begin_by", None)]
         try:
             if any(limit is not None and time.time() > limit for limit in limits):
                 method = incoming.message.get("method")
                 raise errors.Timeout(f"{method} was asked for too long ago; the caller has given up. Nothing was done.")
-            return super().dispatch(incoming)
+            with service.working_for(self.daemon):
+                return super().dispatch(incoming)
         except errors.LiteError as err:
             LOG.info("refused %s: %s", incoming.message.get("method"), err.message)
             raise rpc_dispatcher.ExpectedException() from err

@@ -8,6 +8,7 @@ See docs/adr/0002-threads-and-one-process-per-daemon.md.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import ctypes
 import importlib.abc
 import importlib.machinery
@@ -20,9 +21,11 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 LOG = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _M_ARENA_MAX = -8  # malloc.h; the ABI of glibc
 _NOTIFY_SECONDS = 2.0
@@ -81,6 +84,35 @@ class Part(Protocol):
         """Take no new work, finish what is in hand within `timeout` seconds, let go of resources. Never raises."""
 
 
+_DAEMON: contextvars.ContextVar[Service | None] = contextvars.ContextVar("daemon", default=None)
+
+
+def current() -> Service | None:
+    """The daemon in whose name this thread works; None where nobody said so. Tests run several in one process."""
+    return _DAEMON.get()
+
+
+@contextlib.contextmanager
+def working_for(daemon: Service | None) -> Iterator[None]:
+    """Work in the name of that daemon."""
+    token = _DAEMON.set(daemon)
+    try:
+        yield
+    finally:
+        _DAEMON.reset(token)
+
+
+def in_its_name(work: Callable[P, T]) -> Callable[P, T]:
+    """`work`, for other threads, done in the name of the daemon that is current here (the one that is starting)."""
+    daemon = current()
+
+    def done(*args: P.args, **kwargs: P.kwargs) -> T:
+        with working_for(daemon):
+            return work(*args, **kwargs)
+
+    return done
+
+
 class Service:
     """The parts of one daemon in start order; they stop in reverse order."""
 
@@ -93,9 +125,10 @@ class Service:
     def start(self) -> None:
         """Start all parts, or none: a part that fails stops those before it and its error goes up."""
         try:
-            for part in self.parts:
-                part.start()
-                self._started.append(part)
+            with working_for(self):
+                for part in self.parts:
+                    part.start()
+                    self._started.append(part)
         except BaseException:
             self.stop()
             raise
@@ -230,7 +263,7 @@ class Periodic:
         if self.at_start:
             self.work()
         self._halt.clear()
-        self._thread = threading.Thread(target=self._loop, name=f"periodic-{self.name}", daemon=True)
+        self._thread = threading.Thread(target=in_its_name(self._loop), name=f"periodic-{self.name}", daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
@@ -240,7 +273,11 @@ class Periodic:
             self._thread.join(timeout)
 
     def _loop(self) -> None:
+        from lite_common import context  # not before no_eventlet()
+
         while not self._halt.wait(self.interval):
+            # Each turn is a story of its own in logs and records, not a continuation of the first one.
+            context.admin_context()
             try:
                 self.work()
             except Exception:  # outermost frame of the thread

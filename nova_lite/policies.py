@@ -187,6 +187,8 @@ OTHERS = [
         "Tell of what has happened to a server's volumes",
         "POST /os-server-external-events",
     ),
+    _rule(ROOT + "os-steps:index", READER, "See what was done, step by step", "GET /os-steps"),
+    _rule(ROOT + "os-operations:index", READER, "See what was wanted of things", "GET /os-operations"),
     _rule(ROOT + "os-availability-zone:list", ANYBODY, "List zones", "GET /os-availability-zone"),
     _rule(ROOT + "os-availability-zone:detail", ADMIN, "Zones with hosts", "GET /os-availability-zone/detail"),
     _rule("get_images", READER, "List images", "GET /image/v2/images"),

@@ -30,7 +30,7 @@ from cinder_lite.volume import snapshots as snapshot_operations
 from cinder_lite.volume import type_access as access_operations
 from cinder_lite.volume import types as type_operations
 from lite_common import db, policy
-from lite_common.wsgi import pipeline
+from lite_common.wsgi import pipeline, records
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ def build(
         snapshots=snapshots.SnapshotsController(
             snapshot_operations.SnapshotApi(parts.database, engine, parts.scheduler, parts.daemon), settings.max_limit
         ),
+        steps=records.StepsController(parts.database, settings.max_limit),
+        operations=records.OperationsController(parts.database, settings.max_limit),
     )
     router = routes.router(controllers)
     return pipeline.Pipeline(

@@ -18,7 +18,7 @@ from cinder_lite.api import (
     volume_actions,
     volumes,
 )
-from lite_common.wsgi import openapi, routing
+from lite_common.wsgi import openapi, records, routing
 from lite_common.wsgi.routing import Route
 
 
@@ -40,6 +40,8 @@ class Controllers:
     default_types: type_access.DefaultTypesController
     type_encryption: type_access.TypeEncryptionController
     type_access: type_access.TypeAccessController
+    steps: records.StepsController
+    operations: records.OperationsController
 
 
 def roots(c: Controllers) -> list[Route]:
@@ -140,6 +142,8 @@ def _operation(c: Controllers) -> list[Route]:
         Route("GET", "/os-quota-sets/{project}/defaults", c.quotas.defaults),
         Route("GET", "/os-quota-class-sets/{name}", c.quota_classes.show),
         Route("PUT", "/os-quota-class-sets/{name}", c.quota_classes.update),
+        Route("GET", "/os-steps", c.steps.index),
+        Route("GET", "/os-operations", c.operations.index),
     ]
 
 

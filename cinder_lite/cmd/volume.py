@@ -25,7 +25,7 @@ from cinder_lite.targets import base as targets
 from cinder_lite.volume import backend as backends
 from cinder_lite.volume import manager, recovery, reports
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, crew, db, errors, ground, privilege, rpc, sole
+from lite_common import config, crew, db, errors, ground, journal, privilege, rpc, sole
 
 LOG = logging.getLogger(__name__)
 
@@ -89,7 +89,10 @@ def build(conf: cfg.ConfigOpts, parts: Mapping[str, Parts] | None = None) -> ser
     bus = rpc.Bus(conf, ["cinder_lite.errors"])
     scheduler = scheduler_rpc.SchedulerRpc(bus)
     compute = client.from_conf(conf)
-    all_parts: list[service.Part] = [ground.Ground(database, bus, migrations.HEAD, migrations.SYNC_COMMAND)]
+    all_parts: list[service.Part] = [
+        ground.Ground(database, bus, migrations.HEAD, migrations.SYNC_COMMAND),
+        journal.from_conf(conf, database, "cinder-volume"),
+    ]
     for name in conf.enabled_backends:
         driver, target = (parts or {}).get(name) or _parts(conf, name)
         backend = backends.Backend(
@@ -151,7 +154,7 @@ class _Once:
 
     def start(self) -> None:
         """Begin."""
-        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread = threading.Thread(target=service.in_its_name(self._run), name=self._name, daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float) -> None:

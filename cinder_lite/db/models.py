@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lite_common import operations, records
 from lite_common.db import DateTime, LongText
 
 METADATA = sa.MetaData()
@@ -250,3 +251,6 @@ quota_classes = sa.Table(
     sa.UniqueConstraint("class_name", "resource", name="uniq_quota_classes"),
     **MYSQL,
 )
+
+records.STEPS.to_metadata(METADATA)
+operations.TABLE.to_metadata(METADATA)

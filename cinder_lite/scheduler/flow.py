@@ -103,6 +103,7 @@ class ScheduleCreateVolumeTask(task.Task):
             self._scheduler.messages.tell(self._ctx, volume_id, messages.SCHEDULE_ALLOCATE_VOLUME, detail)
 
 
+@trace.operation("create", "available", about="volume", last=False, volume="volume_id")
 def create_volume(
     scheduler: Scheduler,
     ctx: context.RequestContext,

@@ -19,6 +19,7 @@ from lite_common import errors as common_errors
 LOG = logging.getLogger(__name__)
 
 
+@trace.operation("extend", "extended", about="volume", last=False, volume="volume_id")
 def extend_volume(scheduler: Scheduler, ctx: context.RequestContext, volume_id: str) -> None:
     """Hand a volume in state `extending` to its backend, or back, with errors.NoValidBackend, when that has no room."""
     with trace.step("schedule_extend_volume", volume=volume_id):
@@ -39,6 +40,7 @@ def extend_volume(scheduler: Scheduler, ctx: context.RequestContext, volume_id: 
         _tell(lambda: scheduler.volume.extend_volume(ctx, str(volume.host), volume_id), f"volume {volume_id}")
 
 
+@trace.operation("create", "available", about="snapshot", last=False, snapshot="snapshot_id")
 def create_snapshot(scheduler: Scheduler, ctx: context.RequestContext, snapshot_id: str) -> None:
     """Hand a snapshot in state `creating` to its volume's backend, or move it to `error`, with errors.NoValidBackend,
     when that has no room."""
@@ -59,6 +61,7 @@ def create_snapshot(scheduler: Scheduler, ctx: context.RequestContext, snapshot_
         _tell(lambda: scheduler.volume.create_snapshot(ctx, str(snapshot.host), snapshot_id), f"snapshot {snapshot_id}")
 
 
+@trace.operation("retype", "retyped", about="volume", last=False, volume="volume_id")
 def retype(scheduler: Scheduler, ctx: context.RequestContext, volume_id: str, migration_policy: str) -> None:
     """Hand a volume in state `retyping` to its backend, or back, with errors.NoValidBackend, when that does not offer
     what the new type demands.

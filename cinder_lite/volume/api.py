@@ -111,6 +111,7 @@ class VolumeApi:
         self._db.run(work)
         return self.show(ctx, volume_id)
 
+    @trace.operation("delete", "deleted", about="volume", last=False, volume="volume_id")
     def delete(
         self, ctx: context.RequestContext, volume_id: str, *, cascade: bool = False, force: bool = False
     ) -> None:
@@ -125,6 +126,7 @@ class VolumeApi:
         host = volume.host
         if host is None:
             volumes.destroy(self._db, volume_id)
+            trace.ends_here()
             return
         if not snapshots.begin_deleting_volume(self._db, volume_id, cascade=cascade, force=force):
             with self._db.connection() as conn:

@@ -41,6 +41,7 @@ class AttachmentApi:
         self._daemon = daemon
         self._compute = compute
 
+    @trace.operation("attach", "attached", about="volume", last=False, volume="volume_id", server="instance_uuid")
     def create(
         self,
         ctx: context.RequestContext,
@@ -84,6 +85,7 @@ class AttachmentApi:
             attachments.remove(self._db, volume_id, attachment_id)
             raise
 
+    @trace.operation("attach", "attached", about="volume", last=False, attachment="attachment_id")
     def update(
         self, ctx: context.RequestContext, attachment_id: str, connector: dict[str, Any]
     ) -> attachments.Attachment:
@@ -120,6 +122,7 @@ class AttachmentApi:
             connection_info=info,
         )
 
+    @trace.operation("attach", "attached", about="volume", attachment="attachment_id")
     def complete(self, ctx: context.RequestContext, attachment_id: str) -> None:
         """Say that the disk is in the server: attachment `attached`, volume `in-use`. May be repeated.
 
@@ -137,6 +140,7 @@ class AttachmentApi:
                 f"volume {found.attachment.volume_id} is {found.volume_status}."
             )
 
+    @trace.operation("detach", "detached", about="volume", attachment="attachment_id")
     def delete(self, ctx: context.RequestContext, attachment_id: str) -> list[attachments.Attachment]:
         """Take the access away and remove the attachment; those the volume has left.
 

@@ -19,6 +19,7 @@ from lite_common import errors as common_errors
 LOG = logging.getLogger(__name__)
 
 
+@trace.operation("extend", "extended", about="volume", volume="volume_id")
 def extend_volume(backend: Backend, ctx: context.RequestContext, volume_id: str) -> None:
     """Extend a volume in state `extending`; one that is gone, or in another state, is left alone.
 
@@ -45,6 +46,7 @@ def extend_volume(backend: Backend, ctx: context.RequestContext, volume_id: str)
     _tell_servers(backend, ctx, found)
 
 
+@trace.operation("retype", "retyped", about="volume", volume="volume_id")
 def retype(backend: Backend, ctx: context.RequestContext, volume_id: str) -> None:
     """Give a volume in state `retyping` its new type; one that is gone, or in another state, is left alone.
 

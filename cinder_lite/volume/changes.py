@@ -33,6 +33,7 @@ class ChangeApi:
         self._quotas = quotas_
         self._scheduler = scheduler
 
+    @trace.operation("extend", "extended", about="volume", last=False, volume="volume_id")
     def extend(self, ctx: context.RequestContext, volume_id: str, new_size: int | str, *, attached: bool) -> None:
         """Begin to extend the volume to `new_size` GiB, with `attached` an attached one too.
 
@@ -67,6 +68,7 @@ class ChangeApi:
                 changes.finish(self._db, "extend_refused", volume_id)
                 raise
 
+    @trace.operation("retype", "retyped", about="volume", last=False, volume="volume_id")
     def retype(self, ctx: context.RequestContext, volume_id: str, new_type: str, migration_policy: str) -> None:
         """Begin to give the volume another type, by id or name.
 

@@ -21,6 +21,7 @@ from lite_common import errors as common_errors
 LOG = logging.getLogger(__name__)
 
 
+@trace.operation("attach", "attached", about="volume", last=False, volume="volume_id", attachment="attachment_id")
 def attachment_update(
     backend: Backend, ctx: context.RequestContext, volume_id: str, attachment_id: str, connector: dict[str, Any]
 ) -> dict[str, Any]:
@@ -81,6 +82,7 @@ def _connect(
     return info
 
 
+@trace.operation("detach", "detached", about="volume", last=False, volume="volume_id", attachment="attachment_id")
 def attachment_delete(backend: Backend, ctx: context.RequestContext, volume_id: str, attachment_id: str) -> None:
     """Ensure that the attachment's host no longer reaches the volume. Nothing to do is success.
 

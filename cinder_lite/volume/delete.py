@@ -19,6 +19,7 @@ LOG = logging.getLogger(__name__)
 BUSY_LIMIT = 600.0
 
 
+@trace.operation("delete", "deleted", about="volume", volume="volume_id")
 def delete_volume(backend: Backend, ctx: context.RequestContext, volume_id: str) -> None:
     """Delete a volume in state `deleting`; one that is gone, or in another state, is left alone.
 

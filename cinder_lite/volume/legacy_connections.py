@@ -65,6 +65,7 @@ def terminate_connection(
                 exports.withdraw(backend, volume_id, connector)
 
 
+@trace.operation("attach", "attached", about="volume", volume="volume_id", server="instance_uuid")
 def attach_volume(
     backend: Backend,
     ctx: context.RequestContext,
@@ -101,6 +102,7 @@ def attach_volume(
             )
 
 
+@trace.operation("detach", "detached", about="volume", volume="volume_id", attachment="attachment_id")
 def detach_volume(backend: Backend, ctx: context.RequestContext, volume_id: str, attachment_id: str | None) -> None:
     """Remove the attachment (the only one, unless named), and the export with its last user.
 

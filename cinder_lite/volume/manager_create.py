@@ -160,6 +160,7 @@ class CreateVolumeOnFinishTask(task.Task):
             raise errors.InvalidVolume(reason=f"volume {volume.id} left the state creating while it was made")
 
 
+@trace.operation("create", "available", about="volume", volume="volume_id")
 def create_volume(
     backend: Backend,
     scheduler: Scheduler,

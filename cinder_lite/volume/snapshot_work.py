@@ -17,6 +17,7 @@ from lite_common import errors as common_errors
 LOG = logging.getLogger(__name__)
 
 
+@trace.operation("create", "available", about="snapshot", snapshot="snapshot_id")
 def create_snapshot(backend: Backend, ctx: context.RequestContext, snapshot_id: str) -> None:
     """Make a snapshot in state `creating`; one that is gone, or in another state, is left alone.
 
@@ -44,6 +45,7 @@ def create_snapshot(backend: Backend, ctx: context.RequestContext, snapshot_id: 
         _move(backend, "created", snapshot_id)
 
 
+@trace.operation("delete", "deleted", about="snapshot", snapshot="snapshot_id")
 def delete_snapshot(backend: Backend, ctx: context.RequestContext, snapshot_id: str) -> None:
     """Delete a snapshot in state `deleting`; one that is gone, or in another state, is left alone.
 

@@ -50,6 +50,7 @@ class SnapshotApi:
         self._scheduler = scheduler
         self._daemon = daemon
 
+    @trace.operation("create", "available", about="snapshot", last=False)
     def create(self, ctx: context.RequestContext, request: CreateRequest) -> snapshot_lists.Shown:
         """Begin to make a snapshot; it is `creating` and becomes `available` or `error`.
 
@@ -112,6 +113,7 @@ class SnapshotApi:
             snapshots.update(conn, snapshot_id, **columns)
             return snapshot_lists.one(conn, snapshot_id, None)
 
+    @trace.operation("delete", "deleted", about="snapshot", last=False, snapshot="snapshot_id")
     def delete(self, ctx: context.RequestContext, snapshot_id: str, *, force: bool = False) -> None:
         """Begin to delete a snapshot, with `force` in whatever state it is.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import waitress.server
 
-from lite_common import errors
+from lite_common import errors, service
 
 LOG = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class HttpServer:
                 "Stop what uses the port or set another in [api] port."
             ) from err
         self._server = waitress.server.create_server(
-            self._app,
+            service.in_its_name(self._app),
             sockets=[sock],
             threads=self._threads,
             connection_limit=1000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lite_common.wsgi import openapi, routing
+from lite_common.wsgi import openapi, records, routing
 from lite_common.wsgi.routing import Route
 from nova_lite.api import (
     flavors,
@@ -44,6 +44,8 @@ class Controllers:
     services: services.ServicesController
     images: images.ImagesController
     external_events: server_external_events.ServerExternalEventsController
+    steps: records.StepsController
+    operations: records.OperationsController
 
 
 def roots(on: Controllers) -> list[Route]:
@@ -123,6 +125,8 @@ def _site(on: Controllers) -> list[Route]:
         Route("DELETE", "/os-services/{service}", on.service_changes.delete),
         Route("GET", "/os-availability-zone", on.services.zones),
         Route("GET", "/os-availability-zone/detail", on.services.zones_detail),
+        Route("GET", "/os-steps", on.steps.index),
+        Route("GET", "/os-operations", on.operations.index),
     ]
 
 

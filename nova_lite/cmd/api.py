@@ -11,8 +11,8 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, ground, policy, rpc
-from lite_common.wsgi import auth, server
+from lite_common import db, ground, journal, policy, rpc
+from lite_common.wsgi import auth, records, server
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
 from nova_lite import flavors, images, policies
@@ -68,6 +68,7 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
         NAME,
         [
             ground.Ground(database, bus, nova_db.HEAD, nova_db.SYNC_COMMAND),
+            journal.from_conf(conf, database, NAME, prunes=True),
             service.Periodic(
                 "report", conf.report_interval, lambda: services.report(database, conf.host, NAME, ""), at_start=True
             ),
@@ -117,6 +118,8 @@ def _controllers(
         external_events=server_external_events.ServerExternalEventsController(
             external_events.ExternalEventApi(database, rpc_client)
         ),
+        steps=records.StepsController(database, longest),
+        operations=records.OperationsController(database, longest),
     )
 
 

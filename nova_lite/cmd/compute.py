@@ -16,7 +16,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import crew, db, errors, ground, privilege, rpc, sole
+from lite_common import crew, db, errors, ground, journal, privilege, rpc, sole
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
 from nova_lite.compute import host as compute_host
@@ -75,15 +75,17 @@ class _Once:
     def __init__(self, name: str, work: Callable[[], None]) -> None:
         self._name = name
         self._work = work
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin."""
+        self._thread = threading.Thread(target=service.in_its_name(self._run), name=self._name, daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
         """Wait for the end."""
-        self._thread.join(timeout)
+        if self._thread is not None:
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         try:
@@ -133,6 +135,8 @@ def build(
         [
             ground.Ground(database, bus, nova_db.HEAD, nova_db.SYNC_COMMAND),
             sole.Sole(conf.state_path, f"{services.COMPUTE}-{conf.host}", beats, conf.report_interval),
+            # After Sole: what a predecessor left is read here, and it must be one that is gone.
+            journal.from_conf(conf, database, services.COMPUTE),
             _Hypervisor(host.virt),
             _Storage(host.connector),
             bus.server(rpcapi.TOPIC, conf.host, endpoint, conf.rpc_workers),

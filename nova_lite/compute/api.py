@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from lite_common import context, db, errors
+from lite_common import context, db, errors, trace
 from nova_lite import errors as nova_errors
 from nova_lite import flavors, images, states
 from nova_lite.compute import action_records, guard, local_delete
@@ -116,6 +116,7 @@ class ComputeApi:
         except nova_errors.ServerNotFound as err:
             raise errors.Invalid(f"marker [{marker}] not found") from err
 
+    @trace.operation("delete", "deleted", about="server", last=False, server="server_id")
     def delete_server(self, ctx: context.RequestContext, server_id: str) -> None:
         """Begin to delete the server with its attachments; one that is being deleted already is left to that.
 
@@ -126,11 +127,14 @@ class ComputeApi:
         guard.check_unlocked(ctx, server)
         up = service is not None and service.is_up(self._down_time)
         if server.task_state == states.DELETING and up:
+            trace.ends_here()
             return
         if not servers.move(self._database, server_id, "delete"):
+            trace.ends_here()
             return
         if server.host is None or not up:
             self._delete_here(ctx, server)
+            trace.ends_here()
             return
         self._hand_over(ctx, server, "delete", "delete", "terminate_server")
 

@@ -100,6 +100,7 @@ def _choose_name(host: ComputeHost, server_id: str, requested: str | None) -> tu
 
 
 @recorded("compute_attach_volume")
+@trace.operation("attach", "attached", about="volume", server="server_id")
 def attach_volume(host: ComputeHost, ctx: context.RequestContext, server_id: str, bdm_uuid: str) -> None:
     """Plug the reserved block device in; after an error nothing of it is left but a fault of the server.
 

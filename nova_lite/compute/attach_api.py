@@ -51,6 +51,7 @@ class AttachmentApi:
         self._down_time = service_down_time
         self._legacy = legacy
 
+    @trace.operation("attach", "attached", about="volume", last=False, server="server_id", volume="volume_id")
     def attach_volume(
         self,
         ctx: context.RequestContext,
@@ -99,6 +100,7 @@ class AttachmentApi:
             undo.pop_all()
         return block_device
 
+    @trace.operation("detach", "detached", about="volume", last=False, server="server_id", volume="volume_id")
     def detach_volume(
         self, ctx: context.RequestContext, server_id: str, volume_id: str, *, shelved_too: bool = True
     ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from lite_common import context, errors
+from lite_common import context, errors, trace
 from nova_lite import errors as nova_errors
 from nova_lite.compute import attach, storage
 from nova_lite.compute.action_events import recorded
@@ -22,6 +22,7 @@ LOG = logging.getLogger(__name__)
 
 
 @recorded("compute_detach_volume")
+@trace.operation("detach", "detached", about="volume", server="server_id", volume="volume_id")
 def detach_volume(
     host: ComputeHost, ctx: context.RequestContext, server_id: str, volume_id: str, attachment_id: str | None
 ) -> None:

@@ -25,6 +25,7 @@ def external_instance_event(
 
 
 @action_events.recorded("compute_extend_volume")
+@trace.operation("extend", "extended", about="volume", server="server_id", volume="volume_id")
 def extend_volume(host: ComputeHost, ctx: context.RequestContext, server_id: str, volume_id: str) -> None:
     """Let the server see the new size of its volume.
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lite_common import context, db, errors
+from lite_common import context, db, errors, trace
 from nova_lite import states
 from nova_lite.compute import attach, storage
 from nova_lite.compute.action_events import recorded
@@ -28,6 +28,7 @@ LOG = logging.getLogger(__name__)
 
 
 @recorded("compute__do_build_and_run_instance")
+@trace.operation("create", "active", about="server", server="server_id")
 def build_server(host: ComputeHost, ctx: context.RequestContext, server_id: str) -> None:
     """Build and start a new server; after an error it is in state error, with a fault that says why."""
     with host.working_on(server_id, "build"):
@@ -99,6 +100,7 @@ def unpause_server(host: ComputeHost, ctx: context.RequestContext, server_id: st
 
 
 @recorded("compute_terminate_instance")
+@trace.operation("delete", "deleted", about="server", server="server_id")
 def terminate_server(host: ComputeHost, ctx: context.RequestContext, server_id: str) -> None:
     """Remove the guest, then each volume from the host, from Cinder and (where asked) altogether, then the rows.
 

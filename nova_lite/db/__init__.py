@@ -5,5 +5,5 @@ from __future__ import annotations
 import pathlib
 
 MIGRATIONS = str(pathlib.Path(__file__).parent / "migrations")
-HEAD = "0002"
+HEAD = "0003"
 SYNC_COMMAND = "nova-lite-manage --config-file FILE db sync"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from lite_common import operations, records
 from lite_common.db import DateTime, LongText
 
 metadata = sa.MetaData()
@@ -201,3 +202,6 @@ compute_nodes = sa.Table(
     sa.UniqueConstraint("host", "deleted", name="uniq_compute_nodes0host0deleted"),
     mysql_charset="utf8mb4",
 )
+
+records.STEPS.to_metadata(metadata)
+operations.TABLE.to_metadata(metadata)

@@ -32,6 +32,8 @@ PASSING_TABLES = frozenset(
         "instance_actions",
         "instance_actions_events",
         "compute_nodes",
+        "steps",
+        "operations",
     )
 )
 AT_REST = ("available", "in-use", "error", "reserved", "attaching")

@@ -2,6 +2,6 @@
 
 import pathlib
 
-HEAD = "0003"
+HEAD = "0004"
 LOCATION = str(pathlib.Path(__file__).parent)
 SYNC_COMMAND = "cinder-lite-manage --config-file FILE db sync"
