@@ -95,7 +95,9 @@ def _users(backend: Backend, ctx: context.RequestContext, volume_id: str) -> Use
         told = backend.compute.attachment_sides(ctx, volume_id)
     except common_errors.LiteError as err:
         return Users({}, frozenset(), f"the compute service could not be asked: {err.message}")
-    doubts = [f"{one['service']} on {one['host']}: {one['reason']}" for one in told["unseen"]]
+    # Others are not told of disks and sessions whose project is not known.
+    doubts = [] if ctx.is_admin else ["only an administrator is told of all guests"]
+    doubts += [f"{one['service']} on {one['host']}: {one['reason']}" for one in told["unseen"]]
     guests = {one["server_id"] for one in told["strays"] if one["kind"] == "disk"}
     for one in told["attachment_sides"]:
         seen = one["compute"] or {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pathlib
 import re
 
 import pytest
@@ -67,6 +68,11 @@ def test_nothing_to_compare(nlite, stack):
 def test_what_disagrees_is_marked(nlite, broken):
     result = nlite("doctor")
     assert (result.code, result.out) == (1, GOLDEN)
+
+
+def test_the_example_in_the_docs_is_what_is_printed():
+    page = pathlib.Path(__file__).parents[4] / "docs" / "doctor.md"
+    assert f"```\n{GOLDEN}```\n" in page.read_text()
 
 
 def test_json_is_the_whole_of_it(nlite, broken):
