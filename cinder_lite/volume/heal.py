@@ -65,13 +65,13 @@ def heal_volume(backend: Backend, ctx: context.RequestContext, volume_id: str) -
 
 
 def _heal(backend: Backend, ctx: context.RequestContext, volume_id: str, outcome: Outcome) -> None:
+    users = _users(backend, ctx, volume_id)
     try:
         found = _read(backend, volume_id)
     except errors.VolumeNotFound:
-        _drop(backend, volume_id, outcome)
+        _drop(backend, volume_id, users, outcome)
         return
     if found.volume.status in _BY_ATTACHMENTS:
-        users = _users(backend, ctx, volume_id)
         _restore_attachment(backend, found, users, outcome)
         _end_attachments(backend, ctx, _read(backend, volume_id), users, outcome)
         _match_status(backend, _read(backend, volume_id), users, outcome)
@@ -80,7 +80,7 @@ def _heal(backend: Backend, ctx: context.RequestContext, volume_id: str, outcome
     with backend.work_on(ctx, volume_id, "healing"):
         _complete_export(backend, _read(backend, volume_id), outcome)
     if not exports.is_wanted(_read(backend, volume_id)):
-        _drop(backend, volume_id, outcome)
+        _drop(backend, volume_id, users, outcome)
 
 
 def _read(backend: Backend, volume_id: str) -> rows.Exported:
@@ -189,10 +189,14 @@ def _complete_export(backend: Backend, found: rows.Exported, outcome: Outcome) -
         outcome.done.append(f"Target {backend.target.iqn(name)} was completed.")
 
 
-def _drop(backend: Backend, volume_id: str, outcome: Outcome) -> None:
-    """An export that nobody needs goes, unless somebody is logged in."""
+def _drop(backend: Backend, volume_id: str, users: Users, outcome: Outcome) -> None:
+    """An export that nobody needs goes, unless somebody is logged in, or a guest has the disk and may log in again."""
     name = volume_name(volume_id)
     if name not in backend.target.exported() and not backend.target.shown([name]):
+        return
+    if users.guests or users.doubt:
+        why = "a guest has the disk" if users.guests else users.doubt
+        outcome.left.append(f"Target {backend.target.iqn(name)}, which no row asks for, stays: {why}.")
         return
     exports.drop_unneeded(backend, name)
     if backend.target.shown([name]):

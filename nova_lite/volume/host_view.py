@@ -6,6 +6,7 @@ the guest's process and only the target can tell of it), or nobody (the twin).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def of(info: Mapping[str, Any], sysfs: Sysfs, *, logs_in: bool) -> HostView:
         paths = ()
     for iqn in dict.fromkeys(one.iqn for one in paths):
         found += [SessionView(one.portal, one.iqn, one.state) for one in sysfs.sessions(iqn)]
-    there = real is not None and sysfs.has_node(real)
+    there = real is not None and os.path.exists(real)
     return HostView(HOST, path, real if there else None, tuple(found))
 
 

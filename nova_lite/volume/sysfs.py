@@ -112,10 +112,6 @@ class Sysfs:
         listed = [*self._lines(modules / "modules.dep"), *self._lines(modules / "modules.builtin")]
         return any(os.path.basename(line.split(":")[0]).startswith(f"{name}.ko") for line in listed)
 
-    def has_node(self, path: str) -> bool:
-        """True if something is at the path, by a link or by itself."""
-        return (self._root / path.lstrip("/")).exists()
-
     def has_directory(self, path: str) -> bool:
         """True if there is this directory, whether it may be read or not."""
         return (self._root / path.lstrip("/")).is_dir()

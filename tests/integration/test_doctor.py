@@ -159,13 +159,15 @@ def test_a_daemon_that_was_killed(stack: Stack, attached: tuple[str, str], name:
 
 def test_libvirtd_that_does_not_answer(stack: Stack, attached: tuple[str, str]) -> None:
     _, volume = attached
-    stack.system.libvirtd.stop()
+    stack.system.libvirtd.freeze()
     try:
         code, told = doctor(stack, volume)
         assert code == NOT_ALL_SEEN
-        assert {(one["service"], one["side"]) for one in told["unseen"]} == {("nova-compute", "guests")}
+        assert {one["service"] for one in told["unseen"]} == {"nova-compute"}
+        # What does not hang on it is told all the same.
+        assert told["attachments"][0]["sides"]["volume"]["export"]["target"]["present"] is True
     finally:
-        stack.system.libvirtd.start()
+        stack.system.libvirtd.thaw()
     wait_for(lambda: doctor(stack, volume)[0] == AGREE, SETTLE_LIMIT, "guests are seen again")
 
 
