@@ -136,6 +136,8 @@ ATTACHMENTS = [
         "Say that the disk is in the server",
         "POST /attachments/{attachment_id}/action (os-complete)",
     ),
+    _rule("volume:sides:index", READER, "See all sides of attachments", "GET /os-volume-sides"),
+    _rule("volume:sides:heal", ADMIN, "Make the sides of a volume agree", "POST /os-volume-sides/heal"),
 ]
 
 _SNAPSHOT = "/snapshots/{snapshot_id}"

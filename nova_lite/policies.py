@@ -162,6 +162,8 @@ OTHERS = [
     _rule(
         ROOT + "os-flavor-extra-specs:show", READER, "One extra spec", "GET /flavors/{flavor_id}/os-extra_specs/{key}"
     ),
+    _rule(ROOT + "os-attachment-sides:index", READER, "See all sides of attachments", "GET /os-attachment-sides"),
+    _rule(ROOT + "os-attachment-sides:heal", ADMIN, "Make them agree", "POST /os-attachment-sides/heal"),
     _rule(ROOT + "os-services:list", ADMIN, "List daemons", "GET /os-services"),
     _rule(ROOT + "os-services:update", ADMIN, "Change a daemon's service", "PUT /os-services/{service_id}"),
     _rule(ROOT + "os-services:delete", ADMIN, "Forget a daemon", "DELETE /os-services/{service_id}"),

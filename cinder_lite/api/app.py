@@ -21,9 +21,10 @@ from cinder_lite.api import (
     volume_actions,
     volume_admin_actions,
     volume_changes,
+    volume_sides,
     volumes,
 )
-from cinder_lite.volume import admin, api, changes, default_types, legacy, protection, requests, volume_admin
+from cinder_lite.volume import admin, api, changes, default_types, legacy, protection, requests, sides, volume_admin
 from cinder_lite.volume import attachments as attachment_operations
 from cinder_lite.volume import messages as message_operations
 from cinder_lite.volume import snapshots as snapshot_operations
@@ -86,6 +87,9 @@ def build(
         ),
         quotas=quotas.QuotasController(engine),
         quota_classes=quota_classes.QuotaClassesController(engine),
+        volume_sides=volume_sides.VolumeSidesController(
+            sides.SidesApi(parts.database, parts.daemon, settings.service_down_time), settings.max_limit
+        ),
         resource_filters=resource_filters.ResourceFiltersController(),
         messages=messages.MessagesController(message_operations.MessageApi(parts.database), settings.max_limit),
         snapshots=snapshots.SnapshotsController(

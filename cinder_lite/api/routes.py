@@ -16,6 +16,7 @@ from cinder_lite.api import (
     types,
     versions,
     volume_actions,
+    volume_sides,
     volumes,
 )
 from lite_common.wsgi import openapi, records, routing
@@ -42,6 +43,7 @@ class Controllers:
     type_access: type_access.TypeAccessController
     steps: records.StepsController
     operations: records.OperationsController
+    volume_sides: volume_sides.VolumeSidesController
 
 
 def roots(c: Controllers) -> list[Route]:
@@ -135,6 +137,8 @@ def _operation(c: Controllers) -> list[Route]:
         Route("PUT", "/os-services/{action}", c.services.unserved),
         Route("GET", "/os-availability-zone", c.services.zones),
         Route("GET", "/scheduler-stats/get_pools", c.services.pools),
+        Route("GET", "/os-volume-sides", c.volume_sides.index),
+        Route("POST", "/os-volume-sides/heal", c.volume_sides.heal),
         Route("GET", "/limits", c.quotas.limits),
         Route("GET", "/os-quota-sets/{project}", c.quotas.show),
         Route("PUT", "/os-quota-sets/{project}", c.quotas.update),

@@ -3,6 +3,8 @@ CVE-2023-2088), cinder-volume tells that a volume of a server has grown."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from oslo_config import cfg
 
 from lite_common import context, errors, rest
@@ -49,6 +51,16 @@ class ComputeClient:
             return None
         found = answer["volumeAttachment"].get("attachment_id")
         return str(found) if found else None
+
+    def attachment_sides(self, ctx: context.RequestContext, volume_id: str) -> dict[str, Any]:
+        """What the compute service has of the volume: its rows with what each host sees of them, disks and sessions
+        that no row knows, and the hosts that could not be asked.
+
+        Raises errors.Unavailable when the compute API cannot be asked.
+        """
+        path = f"/os-attachment-sides?volume_id={volume_id}"
+        answer: dict[str, Any] = self._client.request(ctx, "GET", path, version=VERSION)
+        return answer
 
     def volume_extended(self, ctx: context.RequestContext, server_id: str, volume_id: str) -> None:
         """Tell the server that a volume of its has grown.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +92,10 @@ class VolumeDriver(abc.ABC):
     def create_cloned_volume(self, name: str, size_gb: int, source: str) -> None:
         """Ensure a volume that begins with what the volume `source` holds at one moment. A size smaller than the
         source's is refused."""
+
+    @abc.abstractmethod
+    def sizes(self, names: Collection[str]) -> dict[str, int]:
+        """Return the bytes that each of these volumes has; one that does not exist is left out."""
 
     @abc.abstractmethod
     def local_path(self, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 
 from cinder_lite.drivers import base
 from lite_common import errors
@@ -64,6 +65,12 @@ class FakeDriver(base.VolumeDriver):
         """Remember the volume, if the source is known and not larger."""
         self._fail(f"creating volume {name} from {source}")
         self._copy(name, size_gb, self.volumes, source)
+
+    def sizes(self, names: Collection[str]) -> dict[str, int]:
+        """Return the remembered sizes."""
+        self._fail("looking at volumes")
+        with self._guard:
+            return {name: self.volumes[name] * base.GIB for name in names if name in self.volumes}
 
     def local_path(self, name: str) -> str:
         """Return a path at which nothing is."""

@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from cinder_lite.drivers import base, copying
 from lite_common import errors
@@ -80,6 +80,12 @@ class FileDriver(base.VolumeDriver):
     def create_cloned_volume(self, name: str, size_gb: int, source: str) -> None:
         """Ensure a file that is a copy of the source's, and longer where asked."""
         self._copy(name, size_gb * base.GIB, source)
+
+    def sizes(self, names: Collection[str]) -> dict[str, int]:
+        """Return the files' lengths."""
+        with self._naming("looking at volumes"):
+            found = {name: self._size(self.local_path(name)) for name in names}
+        return {name: size for name, size in found.items() if size is not None}
 
     def local_path(self, name: str) -> str:
         """Return the file's path."""

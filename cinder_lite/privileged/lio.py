@@ -96,6 +96,15 @@ def sessions(iqn: str) -> list[list[str]]:
 
 
 @sys_admin.entrypoint
+def shown(iqns: list[str]) -> list[dict[str, Any] | None]:
+    """What there is of each export (path, chap, initiators, sessions), complete or not; None without a target."""
+    from cinder_lite.privileged import lio_kernel
+
+    with lio_lock.hold():
+        return [lio_kernel.shown(_checked(_IQN, iqn)) for iqn in iqns]
+
+
+@sys_admin.entrypoint
 def exported(prefix: str, directory: str) -> list[str]:
     """The targets that begin with `prefix` and serve a device in `directory`, in the kernel or only saved."""
     from cinder_lite.privileged import lio_store

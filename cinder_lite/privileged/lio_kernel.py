@@ -14,6 +14,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import rtslib_fb as rtslib
 from rtslib_fb import node
@@ -95,6 +96,22 @@ def sessions(iqn: str) -> Sessions:
     with _translated(iqn):
         group = _group(iqn)
         return [] if group is None else _sessions(group.node_acls)
+
+
+def shown(iqn: str) -> dict[str, Any] | None:
+    """What there is of the export, complete or not, without its secret; None without a target."""
+    with _translated(iqn):
+        group, storage = _group(iqn), _find_storage(iqn)
+        if group is None:
+            return None
+        rules = list(group.node_acls)
+        served = os.path.isdir(f"{group.path}/lun/lun_0")
+        return {
+            "path": storage.udev_path if served and storage is not None and storage.is_configured() else None,
+            "chap": group.get_attribute(AUTHENTICATION) == "1" and all(bool(rule.chap_userid) for rule in rules),
+            "initiators": [rule.node_wwn for rule in rules],
+            "sessions": [list(one) for one in _sessions(rules)],
+        }
 
 
 def found(iqn: str) -> Entry | None:

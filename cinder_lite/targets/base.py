@@ -24,6 +24,8 @@ PASSWORD_LENGTH = 16
 LOCATION_LENGTH = 256
 _LOCATION = re.compile(r"([^\s,;]+(?:;[^\s,;]+)*),(\S+) (\S+) (\d+)")
 _UUID_LENGTH = 36
+# Stands for the names of initiators where the login alone decides.
+EVERYBODY = "ALL"
 # How long `remove_export` waits for an initiator that is logging out.
 BUSY_WAIT = 5.0
 
@@ -81,6 +83,17 @@ class Session:
 
     def __str__(self) -> str:
         return f"{self.initiator} ({self.address})" if self.address else self.initiator
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a target really holds of one export. `path` is what its LUN serves (None: it has no LUN), `chap` whether
+    it asks for a login, `initiators` who may try one: names of hosts, or "ALL" for whoever has the login."""
+
+    path: str | None
+    chap: bool
+    initiators: frozenset[str]
+    sessions: tuple[Session, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +165,10 @@ class TargetDriver(abc.ABC):
     @abc.abstractmethod
     def sessions(self, volume_name: str) -> list[Session]:
         """Return who is logged in to the volume's target; nobody when there is none."""
+
+    @abc.abstractmethod
+    def shown(self, volume_names: Collection[str]) -> dict[str, Shown]:
+        """What there is of these exports, however incomplete; one that has no target is left out."""
 
     @abc.abstractmethod
     def exported(self) -> set[str]:

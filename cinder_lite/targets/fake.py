@@ -144,6 +144,22 @@ class FakeTarget(base.TargetDriver):
             found = self._targets.get(self.iqn(volume_name))
             return list(found.sessions) if found else []
 
+    def shown(self, volume_names: Collection[str]) -> dict[str, base.Shown]:
+        """Return what the dict holds; by login, "ALL" stands for everybody, as in tgt."""
+        self._fail()
+        with self._guard:
+            found = {name: self._targets.get(self.iqn(name)) for name in volume_names}
+            return {
+                name: base.Shown(
+                    one.path,
+                    chap=True,
+                    initiators=frozenset(one.granted if self.by_host else {base.EVERYBODY}),
+                    sessions=tuple(one.sessions),
+                )
+                for name, one in found.items()
+                if one is not None
+            }
+
     def exported(self) -> set[str]:
         """Return what was exported and not taken back, restarts notwithstanding."""
         with self._guard:
@@ -171,6 +187,16 @@ class FakeTarget(base.TargetDriver):
             found = self._targets.get(iqn)
             if found is not None:
                 found.sessions = [session for session in found.sessions if session.initiator != initiator]
+
+    def lose(self, volume_name: str) -> None:
+        """Lose one target with its sessions, as if somebody had deleted it by hand."""
+        with self._guard:
+            self._targets.pop(self.iqn(volume_name), None)
+
+    def refuse(self, volume_name: str, initiator: str) -> None:
+        """Lose one grant, as if somebody had deleted the rule by hand."""
+        with self._guard:
+            self._targets[self.iqn(volume_name)].granted.discard(initiator)
 
     def restart(self) -> None:
         """Lose all targets, as a restarted tgtd does."""

@@ -128,6 +128,24 @@ class LioTarget(base.TargetDriver):
         with privilege.calling(f"the list of sessions of {iqn}"):
             return [base.Session(*one) for one in lio.sessions(iqn)]
 
+    def shown(self, volume_names: Collection[str]) -> dict[str, base.Shown]:
+        """Return what the kernel holds of them, asked in batches; secrets stay with the privileged half."""
+        names = list(volume_names)
+        found: dict[str, base.Shown] = {}
+        for start in range(0, len(names), _BATCH):
+            batch = names[start : start + _BATCH]
+            with privilege.calling(f"a look at {len(batch)} targets"):
+                told = lio.shown([self.iqn(name) for name in batch])
+            for name, one in zip(batch, told, strict=True):
+                if one is not None:
+                    found[name] = base.Shown(
+                        one["path"],
+                        chap=one["chap"],
+                        initiators=frozenset(one["initiators"]),
+                        sessions=tuple(base.Session(*session) for session in one["sessions"]),
+                    )
+        return found
+
     def exported(self) -> set[str]:
         """Return what is exported from the backend's directory, in the kernel or only saved."""
         with privilege.calling("the list of exports"):

@@ -120,6 +120,21 @@ class TgtTarget(base.TargetDriver):
         target = tgt_show.find(self._show(), self.iqn(volume_name))
         return target.sessions if target is not None else []
 
+    def shown(self, volume_names: Collection[str]) -> dict[str, base.Shown]:
+        """Return what tgtd lists of them, with one request."""
+        listed = tgt_show.parse(self._show())
+        found = {name: listed.get(self.iqn(name)) for name in volume_names}
+        return {
+            name: base.Shown(
+                target.units.get(self.lun),
+                chap=bool(target.accounts),
+                initiators=frozenset(target.acl),
+                sessions=tuple(target.sessions),
+            )
+            for name, target in found.items()
+            if target is not None
+        }
+
     def exported(self) -> set[str]:
         """Return the names for which there is a file."""
         try:

@@ -46,6 +46,9 @@ class Compute(Protocol):
     def volume_extended(self, ctx: context.RequestContext, server_id: str, volume_id: str) -> None:
         """Tell the server that a volume of its has grown."""
 
+    def attachment_sides(self, ctx: context.RequestContext, volume_id: str) -> dict[str, Any]:
+        """What the compute service has of the volume: rows, guests, sessions, and what it could not see."""
+
 
 @dataclass
 class Backend:

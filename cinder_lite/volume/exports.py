@@ -120,6 +120,24 @@ def restore(backend: Backend, ctx: context.RequestContext) -> None:
     LOG.info("%s: %d volumes, %d exports in place", backend.name, len(found), len(needed))
 
 
+def restore_one(backend: Backend, found: rows.Exported) -> None:
+    """The same for one volume whose export is needed; the caller holds its lock. Raises what the target raises."""
+    outcome = backend.target.ensure_all([_wanted(backend, found)])[volume_name(found.volume.id)]
+    if isinstance(outcome, errors.LiteError):
+        raise outcome
+    _note(backend, found.volume, outcome)
+
+
+def is_needed(found: rows.Exported) -> bool:
+    """Whether somebody uses the volume, so that its export must be there."""
+    return _is_needed(found)
+
+
+def is_wanted(found: rows.Exported) -> bool:
+    """Whether somebody uses the volume or is about to, so that an export may be there."""
+    return _may_be_needed(found)
+
+
 def unneeded(backend: Backend) -> set[str]:
     """The names of the volumes that are exported though no row asks for it."""
     exported = backend.target.exported()

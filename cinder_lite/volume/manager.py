@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from cinder_lite.volume import change_work, connections, delete, legacy_connections, reports, snapshot_work
+from cinder_lite.volume import (
+    change_work,
+    connections,
+    delete,
+    heal,
+    inspect,
+    legacy_connections,
+    reports,
+    snapshot_work,
+)
 from cinder_lite.volume.backend import Backend, Scheduler
 from lite_common.context import RequestContext
 
@@ -85,6 +94,16 @@ class VolumeManager:
     def detach_volume(self, ctx: RequestContext, volume_id: str, attachment_id: str | None = None) -> None:
         """Call: see `legacy_connections.detach_volume`."""
         legacy_connections.detach_volume(self._backend, ctx, volume_id, attachment_id)
+
+    def inspect_exports(
+        self, ctx: RequestContext, volume_ids: list[str] | None = None, strays: bool = False
+    ) -> dict[str, Any]:
+        """Call: see `inspect.inspect_exports`."""
+        return inspect.inspect_exports(self._backend, volume_ids, strays=strays)
+
+    def heal_volume(self, ctx: RequestContext, volume_id: str) -> dict[str, Any]:
+        """Call: see `heal.heal_volume`."""
+        return heal.heal_volume(self._backend, ctx, volume_id)
 
     def publish_service_capabilities(self, ctx: RequestContext) -> None:
         """Fanout: see `reports.publish`."""

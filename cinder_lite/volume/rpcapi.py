@@ -118,6 +118,26 @@ class VolumeRpc:
             ctx, "detach_volume", server=server_of(host), volume_id=volume_id, attachment_id=attachment_id
         )
 
+    def inspect_exports(
+        self,
+        ctx: context.RequestContext,
+        host: str,
+        volume_ids: list[str] | None,
+        *,
+        strays: bool = False,
+        timeout: float | None = None,
+    ) -> dict[str, Any]:
+        """Call: what there is of the exports of these volumes (None: all); see `inspect.inspect_exports`."""
+        told: dict[str, Any] = self._client.call(
+            ctx, "inspect_exports", server=server_of(host), timeout=timeout, volume_ids=volume_ids, strays=strays
+        )
+        return told
+
+    def heal_volume(self, ctx: context.RequestContext, host: str, volume_id: str) -> dict[str, Any]:
+        """Call: make the volume's sides agree; what was done and what was left."""
+        told: dict[str, Any] = self._client.call(ctx, "heal_volume", server=server_of(host), volume_id=volume_id)
+        return told
+
     def publish_service_capabilities(self, ctx: context.RequestContext) -> None:
         """Fanout: all backends report to the scheduler now."""
         self._client.cast(ctx, "publish_service_capabilities", fanout=True)

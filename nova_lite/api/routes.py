@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lite_common.wsgi import openapi, records, routing
 from lite_common.wsgi.routing import Route
 from nova_lite.api import (
+    attachment_sides,
     flavors,
     hypervisors,
     images,
@@ -46,6 +47,7 @@ class Controllers:
     external_events: server_external_events.ServerExternalEventsController
     steps: records.StepsController
     operations: records.OperationsController
+    attachment_sides: attachment_sides.AttachmentSidesController
 
 
 def roots(on: Controllers) -> list[Route]:
@@ -120,6 +122,8 @@ def _site(on: Controllers) -> list[Route]:
         Route("GET", "/os-quota-sets/{project}", on.quota_sets.show),
         Route("GET", "/os-quota-sets/{project}/defaults", on.quota_sets.defaults),
         Route("GET", "/os-quota-sets/{project}/detail", on.quota_sets.detail),
+        Route("GET", "/os-attachment-sides", on.attachment_sides.index),
+        Route("POST", "/os-attachment-sides/heal", on.attachment_sides.heal),
         Route("GET", "/os-services", on.services.index),
         Route("PUT", "/os-services/{service}", on.service_changes.update),
         Route("DELETE", "/os-services/{service}", on.service_changes.delete),

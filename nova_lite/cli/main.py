@@ -53,6 +53,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "volume-attachments": ("attachments:List", "List the volumes that are plugged into a server."),
     },
     "Stack": {
+        "doctor": ("doctor:Doctor", "Compare all sides of attachments; with --fix make them agree."),
         "service-list": ("services:List", "List the services of nova and cinder, and whether they are up."),
     },
 }

@@ -91,7 +91,7 @@ class Cloud:
         for _ in range(MAX_PAGES):
             content = self.get(service, path, query)
             yield from content.get(key, ())
-            query = _next_query(content, key)
+            query = next_query(content, key)
             if query is None:
                 return
 
@@ -189,7 +189,7 @@ def _hint(service: str, status: int, request_id: str) -> str:
     }.get(status, "")
 
 
-def _next_query(content: Mapping[str, typing.Any], key: str) -> dict[str, typing.Any] | None:
+def next_query(content: Mapping[str, typing.Any], key: str) -> dict[str, typing.Any] | None:
     """Return the query of the next page: nova and cinder link it in `<key>_links`, glance in `next`."""
     links = content.get(f"{key}_links") or ()
     href = next((link["href"] for link in links if link.get("rel") == "next"), content.get("next"))

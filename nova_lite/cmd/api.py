@@ -18,6 +18,7 @@ from nova_lite import db as nova_db
 from nova_lite import flavors, images, policies
 from nova_lite.api import (
     app,
+    attachment_sides,
     hypervisors,
     instance_actions,
     limits,
@@ -36,7 +37,7 @@ from nova_lite.api import flavors as flavors_api
 from nova_lite.api import images as images_api
 from nova_lite.api import services as services_api
 from nova_lite.compute import api as compute_api
-from nova_lite.compute import attach_api, external_events, history, local_delete, rpcapi, server_changes
+from nova_lite.compute import attach_api, external_events, history, local_delete, rpcapi, server_changes, sides
 from nova_lite.db import services
 from nova_lite.volume import client
 
@@ -120,6 +121,9 @@ def _controllers(
         ),
         steps=records.StepsController(database, longest),
         operations=records.OperationsController(database, longest),
+        attachment_sides=attachment_sides.AttachmentSidesController(
+            sides.SidesApi(database, rpc_client, service_down_time=down_time), longest
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from lite_common.context import RequestContext
-from nova_lite.compute import attach, detach, extend, servers
+from nova_lite.compute import attach, detach, extend, heal, inspect, servers
 from nova_lite.compute.host import ComputeHost
 
 
@@ -65,6 +65,16 @@ class ComputeManager:
     def terminate_server(self, ctx: RequestContext, server_id: str) -> None:
         """Cast."""
         servers.terminate_server(self._host, ctx, server_id)
+
+    def inspect_attachments(
+        self, ctx: RequestContext, server_id: str | None = None, volume_id: str | None = None
+    ) -> dict[str, Any]:
+        """Call: see `inspect.inspect_attachments`."""
+        return inspect.inspect_attachments(self._host, server_id, volume_id)
+
+    def heal_attachment(self, ctx: RequestContext, volume_id: str, server_id: str | None = None) -> dict[str, Any]:
+        """Call: see `heal.heal_attachment`."""
+        return heal.heal_attachment(self._host, ctx, server_id, volume_id)
 
     def get_console_output(self, ctx: RequestContext, server_id: str, length: int | None = None) -> str:
         """Call."""

@@ -49,6 +49,30 @@ class ComputeRpc:
         """Cast: another service tells something of the server; `tag` says about what (a volume's id)."""
         self._client.cast(ctx, "external_instance_event", server=host, server_id=server_id, name=name, tag=tag)
 
+    def inspect_attachments(
+        self,
+        ctx: context.RequestContext,
+        host: str,
+        server_id: str | None,
+        volume_id: str | None,
+        timeout: float | None = None,
+    ) -> dict[str, Any]:
+        """Call: what there is on the host of the attachments of that server, that volume, or all; see
+        `inspect.inspect_attachments`."""
+        told: dict[str, Any] = self._client.call(
+            ctx, "inspect_attachments", server=host, timeout=timeout, server_id=server_id, volume_id=volume_id
+        )
+        return told
+
+    def heal_attachment(
+        self, ctx: context.RequestContext, host: str, server_id: str | None, volume_id: str
+    ) -> dict[str, Any]:
+        """Call: make the sides of the attachment agree; what was done and what was left."""
+        told: dict[str, Any] = self._client.call(
+            ctx, "heal_attachment", server=host, server_id=server_id, volume_id=volume_id
+        )
+        return told
+
     def get_console_output(self, ctx: context.RequestContext, host: str, server_id: str, length: int | None) -> str:
         """Call: the end of the serial console's log."""
         return str(self._client.call(ctx, "get_console_output", server=host, server_id=server_id, length=length))

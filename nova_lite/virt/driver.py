@@ -94,6 +94,22 @@ class AttachedVolumes:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DiskShown:
+    """A volume's disk as a description has it: the alias by which it is found, and where its bytes come from."""
+
+    alias: str
+    source: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DisksShown:
+    """As AttachedVolumes, with what each description says of the disk; by volume id."""
+
+    live: Mapping[str, DiskShown]
+    stored: Mapping[str, DiskShown]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class HostFacts:
     """What a host is and has: memory in MiB, disk in GiB; the version as a number (7002022 is 7.2.22)."""
 
@@ -194,6 +210,10 @@ class VirtDriver(abc.ABC):
     @abc.abstractmethod
     def attached_volumes(self, server_uuid: str) -> AttachedVolumes:
         """Which volumes the hypervisor holds for the server. Raises ServerNotOnHost."""
+
+    @abc.abstractmethod
+    def shown_volumes(self, server_uuid: str) -> DisksShown:
+        """The same with what the descriptions say of each disk, for people. Raises ServerNotOnHost."""
 
     @abc.abstractmethod
     def console_output(self, server_uuid: str, lines: int | None = None) -> str:

@@ -159,6 +159,25 @@ class FakeDriver(driver.VirtDriver):
             guest = self._guest(server_uuid)
             return driver.AttachedVolumes(live=frozenset(guest.live), stored=frozenset(guest.stored))
 
+    def shown_volumes(self, server_uuid: str) -> driver.DisksShown:
+        """See the contract."""
+        self._enter("shown_volumes")
+        with self._lock:
+            guest = self._guest(server_uuid)
+            return driver.DisksShown(
+                live={volume: _shown(disk) for volume, disk in guest.live.items()},
+                stored={volume: _shown(disk) for volume, disk in guest.stored.items()},
+            )
+
+    def lose_disk(self, server_uuid: str, volume_id: str, *, live: bool = True, stored: bool = True) -> None:
+        """Lose a disk from one part or both, as if somebody had taken it out at the hypervisor by hand."""
+        with self._lock:
+            guest = self._guest(server_uuid)
+            if live:
+                guest.live.pop(volume_id, None)
+            if stored:
+                guest.stored.pop(volume_id, None)
+
     def console_output(self, server_uuid: str, lines: int | None = None) -> str:
         """See the contract; the twin writes one line at each start."""
         self._enter("console_output")
@@ -214,3 +233,9 @@ class FakeDriver(driver.VirtDriver):
                 reason="the guest did not let go of the disk.",
                 advice="Unmount it in the guest and detach again.",
             )
+
+
+def _shown(disk: driver.VolumeDisk) -> driver.DiskShown:
+    data = disk.connection_info.get("data", {})
+    source = data.get("device_path") or f"iscsi://{data.get('target_portal')}/{data.get('target_iqn')}"
+    return driver.DiskShown(f"ua-{disk.volume_id}", source)

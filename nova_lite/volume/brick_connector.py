@@ -174,6 +174,9 @@ class BrickConnector(connector.Connector):
             raise errors.DeviceMissing(volume=volume.volume_id, reason="the kernel does not tell its size.")
         return int(size)
 
+    def _kernel(self) -> Sysfs:
+        return self._sysfs
+
     def _sessions(self, volume: IscsiVolume) -> list[Session]:
         found = [one for iqn in dict.fromkeys(path.iqn for path in volume.paths) for one in self._sysfs.sessions(iqn)]
         return [one for one in found if any(_matches(one, path) for path in volume.paths)]

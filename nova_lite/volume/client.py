@@ -112,13 +112,15 @@ class CinderClient:
         with _translated(volume=volume_id):
             return str(self._rest.request(ctx, "POST", "/attachments", version=VERSION, body=body)["attachment"]["id"])
 
-    def discard_attachments(self, ctx: context.RequestContext, volume_id: str, server_id: str) -> None:
-        """End whatever attachments this pair has: for a caller that never learned the id of the one it asked for."""
+    def discard_attachments(self, ctx: context.RequestContext, volume_id: str, server_id: str) -> int:
+        """End whatever attachments this pair has, for a caller that never learned the id of the one it asked for; how
+        many there were."""
         query = f"/attachments?all_tenants=1&volume_id={volume_id}&instance_id={server_id}"
         with _translated(volume=volume_id):
             found = self._rest.request(ctx, "GET", query, version=VERSION)["attachments"]
         for attachment in found:
             self.delete_attachment(ctx, attachment["id"])
+        return len(found)
 
     def update_attachment(
         self, ctx: context.RequestContext, attachment_id: str, connector: Mapping[str, Any]

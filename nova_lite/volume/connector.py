@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from nova_lite.virt import errors
 from nova_lite.volume import connection_info as connection_information
+from nova_lite.volume import host_view, sysfs
 from nova_lite.volume import initiator as initiators
 
 _GIB = 2**30
@@ -81,6 +82,17 @@ class Connector(abc.ABC):
         contents any more or a login with new parameters is to follow.
         """
 
+    def look(self, connection_info: Mapping[str, Any]) -> host_view.HostView:
+        """What this host has of the volume now: device and sessions; nothing is changed or waited for."""
+        return host_view.of(connection_info, self._kernel(), logs_in=self.has_devices)
+
+    def volume_sessions(self) -> dict[str, list[host_view.SessionView]]:
+        """Every session that this host has with the target of a volume, by the volume's id."""
+        return host_view.sessions(self._kernel())
+
+    def _kernel(self) -> sysfs.Sysfs:
+        return sysfs.Sysfs()
+
     @abc.abstractmethod
     def extend_volume(self, connection_info: Mapping[str, Any]) -> int:
         """Have a connected volume's device take its new size; the size in bytes.
@@ -135,6 +147,14 @@ class FakeConnector(Connector):
         with self._lock:
             if self._connected.get(volume) == connection_information.where(connection_info):
                 del self._connected[volume]
+
+    def look(self, connection_info: Mapping[str, Any]) -> host_view.HostView:
+        """Nothing: there is nobody here who would log in."""
+        return host_view.HostView(host_view.NOBODY)
+
+    def volume_sessions(self) -> dict[str, list[host_view.SessionView]]:
+        """None: this initiator exists in memory only."""
+        return {}
 
     def extend_volume(self, connection_info: Mapping[str, Any]) -> int:
         """The size that the volume has now."""

@@ -19,7 +19,7 @@ READS = ("GET",)
 ADMINS = re.compile(
     r"os-services|volume_extension:services|os-availability-zone:detail|get_pools|quotas:(update|delete)|admin_actions|type_(create|delete)"
     r"|extra_specs:(create|update|delete)|unmanage|type_update|type_access|encryption|default_|quota_classes"
-    r"|hypervisors|reset_|inject|migrate|evacuate|offload|external-events"
+    r"|hypervisors|sides:heal|reset_|inject|migrate|evacuate|offload|external-events"
 )
 ANYBODY = re.compile(r"availability.zone(:|_)list|:flavors$|:limits$|quota-sets:defaults|resource_filters")
 

@@ -74,6 +74,19 @@ def volumes(domain_description: str) -> dict[str, ET.Element]:
     return found
 
 
+def source_of(element: ET.Element) -> str:
+    """Where the disk's bytes come from: a path of this host, or the address that QEMU connects to."""
+    source = element.find("source")
+    if source is None:
+        return "(none)"
+    place = source.get("dev") or source.get("file")
+    if place:
+        return place
+    host = source.find("host")
+    where = f"{host.get('name')}:{host.get('port')}" if host is not None else ""
+    return f"{source.get('protocol')}://{where}/{source.get('name')}"
+
+
 def block_devices(domain_description: str) -> set[str]:
     """Paths of all block devices in a domain's description, ours or not."""
     root = ET.fromstring(domain_description)  # noqa: S314 - written by the local libvirt, which is trusted

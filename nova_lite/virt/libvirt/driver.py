@@ -176,6 +176,11 @@ class LibvirtDriver(driver.VirtDriver):
         with self._guest(server_uuid, "read the server's disks") as found:
             return found.volumes()
 
+    def shown_volumes(self, server_uuid: str) -> driver.DisksShown:
+        """See the contract."""
+        with self._guest(server_uuid, "read the server's disks") as found:
+            return found.shown()
+
     def console_output(self, server_uuid: str, lines: int | None = None) -> str:
         """See the contract; at most the last MiB of the log."""
         with self._guest(server_uuid, "read the server's console"):

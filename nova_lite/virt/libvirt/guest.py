@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 import libvirt
 
 from nova_lite.virt import errors
-from nova_lite.virt.driver import AttachedVolumes, PowerState
+from nova_lite.virt.driver import AttachedVolumes, DiskShown, DisksShown, PowerState
 from nova_lite.virt.libvirt import connection, disk_xml, events
 
 LOG = logging.getLogger(__name__)
@@ -55,6 +55,10 @@ class Guest:
     def volumes(self) -> AttachedVolumes:
         """The volumes in both parts."""
         return AttachedVolumes(live=frozenset(self._live()), stored=frozenset(self._stored()))
+
+    def shown(self) -> DisksShown:
+        """The volumes in both parts, as their descriptions tell them."""
+        return DisksShown(live=_shown(self._live()), stored=_shown(self._stored()))
 
     def attach(self, element: ET.Element, volume_id: str) -> None:
         """Put the disk into each part that lacks it; libvirt changes the stored part only if the live one took it."""
@@ -191,3 +195,7 @@ def _decided_by_description(exc: libvirt.libvirtError) -> bool:
 def _kept(server: str, volume: str, reason: str) -> errors.DeviceDetachFailed:
     advice = "Unmount it in the guest, wait until the guest has booted, or stop the server, and detach again."
     return errors.DeviceDetachFailed(volume=volume, server=server, reason=reason, advice=advice)
+
+
+def _shown(disks: dict[str, ET.Element]) -> dict[str, DiskShown]:
+    return {volume: DiskShown(disk_xml.alias(volume), disk_xml.source_of(element)) for volume, element in disks.items()}

@@ -87,6 +87,11 @@ class Contract:
         yield kit
         kit.clean()
 
+    def test_sizes_are_told_of_what_is_there(self, kit: Kit) -> None:
+        one, missing = kit.volume(2), kit.name()
+        assert kit.driver.sizes([one, missing]) == {one: 2 * base.GIB}
+        assert kit.driver.sizes([]) == {}
+
     def test_creating_and_deleting_may_be_repeated(self, kit: Kit) -> None:
         before, promised = kit.driver.measure(), kit.provisioned()
         name = kit.name()

@@ -101,6 +101,20 @@ class TargetContract:
         rig.let_go(location, HOST_A)
         assert rig.can_login(location, auth, HOST_A)
 
+    def test_what_is_there_is_shown(self, rig: Rig) -> None:
+        assert rig.target.shown([NAME, OTHER]) == {}
+        auth, path = base.Auth.generate(), rig.volume(NAME)
+        location = rig.export(NAME, auth, HOST_A, path=path)
+        found = rig.target.shown([NAME, OTHER])
+        everybody = frozenset({HOST_A}) if rig.by_host else frozenset({base.EVERYBODY})
+        assert found == {NAME: base.Shown(path, chap=True, initiators=everybody)}
+        assert auth.password not in repr(found)
+        rig.hold(location, auth, HOST_A)
+        assert [one.initiator for one in rig.target.shown([NAME])[NAME].sessions] == [HOST_A]
+        rig.let_go(location, HOST_A)
+        rig.target.remove_export(NAME, location)
+        assert rig.target.shown([NAME]) == {}
+
     def test_what_was_never_granted_may_be_withdrawn(self, rig: Rig) -> None:
         rig.target.terminate_connection(OTHER, connector(HOST_A))
         rig.export(NAME, base.Auth.generate(), HOST_A)

@@ -149,3 +149,18 @@ def test_targets_that_vanish_change_the_generation_once(
     (tmp_path / (PREFIX + other)).rmdir()
     made.remove_export(other, None)
     assert made.generation() == second
+
+
+def test_what_the_kernel_holds_is_shown_in_few_calls(half: Half, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{NAME[:-2]}{number:02}" for number in range(30)]
+    calls: list[list[str]] = []
+
+    def shown(iqns: list[str]) -> list[dict[str, Any] | None]:
+        calls.append(iqns)
+        told = {"path": "/dev/vg/x", "chap": True, "initiators": [HOST], "sessions": [[HOST, "10.0.0.9"]]}
+        return [told if iqn == PREFIX + names[3] else None for iqn in iqns]
+
+    monkeypatch.setattr(privileged_lio, "shown", shown)
+    session = base.Session(HOST, "10.0.0.9")
+    assert target().shown(names) == {names[3]: base.Shown("/dev/vg/x", True, frozenset({HOST}), (session,))}
+    assert [len(call) for call in calls] == [25, 5]

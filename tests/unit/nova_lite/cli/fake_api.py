@@ -34,6 +34,12 @@ class FakeStack:
         self.requests: list[tuple[str, str, typing.Any, dict[str, str]]] = []
         self.actions: dict[str, list[Record]] = collections.defaultdict(list)
         self.console = ""
+        # What both APIs tell of the sides of attachments, and what follows on a request to heal them.
+        self.sides: dict[str, Record] = {
+            "compute": {"attachment_sides": [], "strays": [], "unseen": []},
+            "volume": {"volume_sides": [], "strays": [], "unseen": []},
+        }
+        self.heal: typing.Callable[[str, Record], Record] = lambda service, asked: {"done": [], "left": []}
         self.page_size = 1000
         self._lock = threading.Lock()
         self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -332,6 +338,14 @@ def _services(name: str) -> typing.Callable[..., Answer]:
     return lambda stack, query, body: (200, {"services": stack.services[name]})
 
 
+def _sides(name: str) -> typing.Callable[..., Answer]:
+    return lambda stack, query, body: (200, stack.sides[name])
+
+
+def _heal(name: str) -> typing.Callable[..., Answer]:
+    return lambda stack, query, body: (200, {"heal": stack.heal(name, body["heal"])})
+
+
 ROUTES: list[tuple[str, str, typing.Callable[..., Answer]]] = [
     ("GET", r"/v2.1/servers(|/detail)", _server_list),
     ("POST", r"/v2.1/servers", _server_create),
@@ -358,6 +372,10 @@ ROUTES: list[tuple[str, str, typing.Callable[..., Answer]]] = [
     ("GET", r"/v3/attachments", _cinder_attachments),
     ("GET", r"/v3/os-services", _services("volume")),
     ("GET", r"/image/v2/images", _table("images")),
+    ("GET", r"/v2.1/os-attachment-sides", _sides("compute")),
+    ("GET", r"/v3/os-volume-sides", _sides("volume")),
+    ("POST", r"/v2.1/os-attachment-sides/heal", _heal("compute")),
+    ("POST", r"/v3/os-volume-sides/heal", _heal("volume")),
 ]
 
 

@@ -53,6 +53,7 @@ class VirtDriverContract:
         for call in (
             lambda: virt.attach_volume(spec.uuid, disks[0]),
             lambda: virt.attached_volumes(spec.uuid),
+            lambda: virt.shown_volumes(spec.uuid),
             lambda: virt.power_off(spec.uuid, 0),
             lambda: virt.pause(spec.uuid),
             lambda: virt.console_output(spec.uuid),
@@ -75,6 +76,19 @@ class VirtDriverContract:
             virt.detach_volume(server, disks[0])
         virt.detach_volume(server, disks[1])
         assert virt.attached_volumes(server) == NOTHING
+
+    def test_disks_are_shown_as_they_are_described(
+        self, virt: driver.VirtDriver, server: str, disks: list[driver.VolumeDisk]
+    ) -> None:
+        assert virt.shown_volumes(server) == driver.DisksShown(live={}, stored={})
+        virt.attach_volume(server, disks[0])
+        shown = virt.shown_volumes(server)
+        assert list(shown.live) == list(shown.stored) == [disks[0].volume_id]
+        for part in (shown.live, shown.stored):
+            assert part[disks[0].volume_id].alias == f"ua-{disks[0].volume_id}"
+            assert disks[0].connection_info["data"]["target_iqn"] in part[disks[0].volume_id].source
+        virt.detach_volume(server, disks[0])
+        assert virt.shown_volumes(server) == driver.DisksShown(live={}, stored={})
 
     def test_a_disk_that_grew(self, virt: driver.VirtDriver, server: str, disks: list[driver.VolumeDisk]) -> None:
         with pytest.raises(errors.DeviceNotFound, match=disks[0].volume_id):

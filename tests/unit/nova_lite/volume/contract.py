@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from nova_lite.volume import host_view
 from nova_lite.volume.connector import Connector
 from tests.unit.nova_lite.virt import samples
 
@@ -42,6 +43,21 @@ class ConnectorContract:
         subject.disconnect_volume(connected)
         subject.disconnect_volume(connected)
         subject.disconnect_volume(connected, force=True)
+
+    def test_what_this_host_has_of_a_volume_is_told(self, subject: Connector) -> None:
+        before = subject.look(samples.connection_info(VOLUME))
+        assert (before.device, before.leads_to, before.sessions) == (None, None, ())
+        assert subject.volume_sessions() == {}
+        connected = subject.connect_volume(samples.connection_info(VOLUME))
+        seen = subject.look(connected)
+        assert seen.initiator in ((host_view.HOST,) if subject.has_devices else (host_view.QEMU, host_view.NOBODY))
+        assert seen.device == connected["data"].get("device_path")
+        assert bool(seen.leads_to) is bool(seen.sessions) is subject.has_devices
+        assert list(subject.volume_sessions()) == ([VOLUME] if subject.has_devices else [])
+        subject.disconnect_volume(connected)
+        after = subject.look(connected)
+        assert (after.leads_to, after.sessions) == (None, ())
+        assert subject.volume_sessions() == {}
 
     def test_what_was_never_connected(self, subject: Connector) -> None:
         subject.disconnect_volume({})
