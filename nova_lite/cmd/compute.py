@@ -16,7 +16,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, errors, ground, privilege, rpc
+from lite_common import db, errors, faults, ground, privilege, rpc
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
 from nova_lite.compute import host as compute_host
@@ -130,6 +130,7 @@ def build(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; the exit code."""
     conf = nova_conf.load("nova-lite-compute", sys.argv[1:] if argv is None else argv)
+    faults.install(conf)
     try:
         privilege.start(conf, _contexts(conf))
     except errors.LiteError as err:
