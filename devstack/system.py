@@ -65,6 +65,8 @@ class System:
         self.compute_url = f"http://127.0.0.1:{self.ports['nova']}/v2.1"
         self.volume_url = f"http://127.0.0.1:{self.ports['cinder']}/v3"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        # By daemon: what its environment has beside this process's own.
+        self.environment: dict[str, dict[str, str]] = {}
         self.database_urls: dict[str, str] = {}
         self.ready_seconds = 0.0
         self._sqlite = database == "sqlite"
@@ -157,7 +159,8 @@ class System:
     def _spawn(self, name: str) -> None:
         argv = [*_program(name), "--config-file", str(self.config(name.partition("-")[0]))]
         with self.log_path(name).open("ab") as log:
-            self.processes[name] = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            env = {**os.environ, **self.environment.get(name, {})}
+            self.processes[name] = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
 
     def _await_all(self, begun: float) -> None:
         """All five are ready when both APIs are healthy and every service has sent its first heartbeat."""
