@@ -12,7 +12,6 @@ from tests.probe import cells, look
 from tests.probe.ground import ProbeStack
 
 IN_USE, AVAILABLE, GONE = "in-use", "available", "gone"
-REPEAT_LIMIT = 40.0
 
 
 @dataclass
@@ -51,11 +50,6 @@ class Attempt:
         self._thread = threading.Thread(target=self._ask, name=str(self.cell), daemon=True)
         self._thread.start()
 
-    def await_answer(self) -> None:
-        """The answer, or the lack of one, is known when this returns."""
-        if self._thread:
-            self._thread.join(REPEAT_LIMIT)
-
     def judge(self, world: look.World, elapsed: float) -> None:
         """What the world is like so long after everything was up."""
         self.outcome, self.wrong = self._state(world)
@@ -63,6 +57,11 @@ class Attempt:
             self.healed = None
         elif self.healed is None:
             self.healed = elapsed
+
+    def blame(self, wrong: str) -> None:
+        """Something is wrong that this operation may have done."""
+        self.wrong = f"{self.wrong}, {wrong}" if self.wrong else wrong
+        self.healed = None
 
     def repeat(self) -> None:
         """What is in the guest can be used; the operation, and the way back, can simply be done again."""
@@ -115,6 +114,8 @@ class Attempt:
         """The outcome and what is wrong with it, one of them empty."""
         if not self.reached:
             return "", f"the step was not reached; the answer was {self.answer}"
+        if self._thread is not None and self._thread.is_alive():
+            return "", "the client still waits for its answer"
         accepted = self.answer is not None and self.answer.code < 300
         if self.cell.operation == cells.CREATE:
             made = world.named(self.name)

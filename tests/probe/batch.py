@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from concurrent import futures
 
-from devstack import system as systems
 from lite_common import faults
 from tests.fixtures.userspace import wait_for
 from tests.probe import cells
@@ -84,8 +83,6 @@ def prepared(stack: ProbeStack, group: Sequence[cells.Cell]) -> list[Attempt]:
 def healed(stack: ProbeStack, attempts: Sequence[Attempt]) -> list[Attempt]:
     """Everything is up: watch the world until it is right, then do everything again."""
     begun = right_since = time.monotonic()
-    for attempt in attempts:
-        attempt.await_answer()
     while (now := time.monotonic()) - begun < HEAL_LIMIT and now - right_since < STEADY:
         if _judged(stack, attempts, time.monotonic() - begun):
             time.sleep(PAUSE)
@@ -109,12 +106,18 @@ def healed(stack: ProbeStack, attempts: Sequence[Attempt]) -> list[Attempt]:
 
 
 def _judged(stack: ProbeStack, attempts: Sequence[Attempt], elapsed: float) -> bool:
+    """Whether all is right. What is wrong beside these volumes is blamed on the operations that may have done it."""
     world = stack.look()
     for attempt in attempts:
         attempt.judge(world, elapsed)
-        if world.strays and not attempt.wrong and not attempt.cell.needs_guest:
-            attempt.wrong, attempt.healed = ", ".join(world.strays), None
-    return not any(attempt.wrong for attempt in attempts) and not world.strays
+    mine = {attempt.volume for attempt in attempts}
+    others = ((volume, found.detached()) for volume, found in world.volumes.items() if volume not in mine)
+    strays = [*world.strays, *(f"volume {volume}: {wrong}" for volume, wrong in others if wrong)]
+    if strays:
+        able = [attempt for attempt in attempts if not attempt.cell.needs_guest] or attempts
+        for attempt in able:
+            attempt.blame(", ".join(strays))
+    return not any(attempt.wrong for attempt in attempts)
 
 
 def _repeated(attempt: Attempt) -> str:
@@ -130,6 +133,6 @@ def _die(stack: ProbeStack, daemon: str, attempts: Sequence[Attempt]) -> None:
     """The daemon dies, and is started again."""
     if not attempts[-1].reached:
         stack.system.processes[daemon].kill()
-    wait_for(lambda: stack.system.processes[daemon].poll() is not None, 10, f"{systems.DAEMONS} dies")
+    wait_for(lambda: stack.system.processes[daemon].poll() is not None, 10, f"{daemon} dies")
     faults.arm(stack.faults_of(daemon))
     stack.restart(daemon)

@@ -125,6 +125,12 @@ class Looker:
         self._engines = engines
         self._libvirt: libvirt.virConnect | None = None
 
+    def forget(self) -> None:
+        """Connect anew to all that is looked at: some of it was away."""
+        self._libvirt = None
+        for engine in self._engines.values():
+            engine.dispose()
+
     def world(self) -> World:
         """What there is now. Raises what those raise that are asked and not there."""
         rows = {name: self._sql(*query) for name, query in QUERIES.items()}

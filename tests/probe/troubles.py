@@ -79,6 +79,7 @@ def met(stack: ProbeStack, trouble: Trouble, group: Sequence[cells.Cell]) -> lis
         time.sleep(max(0.0, go_on - time.monotonic()) + AWAY)
     finally:
         trouble.end(stack)
+    stack.looker.forget()
     stack.await_up()
     return healed(stack, attempts)
 
