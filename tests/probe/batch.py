@@ -91,6 +91,7 @@ def healed(stack: ProbeStack, attempts: Sequence[Attempt]) -> list[Attempt]:
             right_since = time.monotonic()
     LOG.info("watched for %.1f s", time.monotonic() - begun)
     right = [attempt for attempt in attempts if not attempt.wrong]
+    stack.spoiled |= set(stack.look().strays)
     for attempt in attempts:
         if attempt.wrong:
             LOG.error("%s: %s", attempt.cell, attempt.wrong)

@@ -37,7 +37,7 @@ class ProbeStack(Stack):
         super().__init__(directory, images, nova=NOVA, cinder=CINDER)
         self.flow = cells.FLOWS[0]
         self.looker: look.Looker
-        # What the probe has given up on: it is in nobody's way, and not looked at again.
+        # What the probe has given up on: volumes, and what else was wrong. It is not held against the next cells.
         self.spoiled: set[str] = set()
         self._spare: list[str] = []
         self._lock = threading.Lock()
@@ -132,7 +132,10 @@ class ProbeStack(Stack):
     def look(self) -> look.World:
         """The world without what is given up on."""
         world = self.looker.world()
-        return look.World({id_: one for id_, one in world.volumes.items() if id_ not in self.spoiled}, world.strays)
+        return look.World(
+            {volume: found for volume, found in world.volumes.items() if volume not in self.spoiled},
+            [stray for stray in world.strays if stray not in self.spoiled],
+        )
 
     def await_state(self, volume: str, server: str | None, limit: float = 30.0) -> look.Found:
         """Wait until the volume is in the server (None: in none) and all agree."""

@@ -32,7 +32,7 @@ QUERIES = {
         "WHERE deleted = 0 AND volume_id IS NOT NULL",
     ),
     "tasks": ("nova", "SELECT uuid, task_state FROM instances WHERE deleted = 0 AND task_state IS NOT NULL"),
-    "reservations": ("cinder", "SELECT resource, delta FROM reservations WHERE deleted = 0"),
+    "reservations": ("cinder", "SELECT uuid, delta, resource FROM reservations WHERE deleted = 0"),
     "usage": (
         "cinder",
         "SELECT resource, in_use, reserved FROM quota_usages WHERE resource IN ('volumes', 'gigabytes')",
@@ -184,11 +184,12 @@ class Looker:
 def _strays(rows: dict[str, list[tuple[Any, ...]]]) -> list[str]:
     """What is wrong with servers and quotas."""
     wrong = [f"server {server} is in task {task}" for server, task in rows["tasks"]]
-    wrong += [f"reservation of {delta} {resource}" for resource, delta in rows["reservations"]]
+    wrong += [f"reservation {uuid} of {delta} {resource}" for uuid, delta, resource in rows["reservations"]]
     ((number, size),) = rows["counted"]
     for resource, in_use, reserved in rows["usage"]:
         true = number if resource == "volumes" else int(size)
-        if (in_use, reserved) != (true, 0):
+        aside = sum(delta for _, delta, what in rows["reservations"] if what == resource)
+        if (in_use, reserved) != (true, aside):
             wrong.append(f"quota of {resource}: {in_use} in use and {reserved} reserved, {true} are there")
     return wrong
 
