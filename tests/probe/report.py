@@ -6,6 +6,7 @@ import datetime
 import json
 import platform
 import subprocess
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +25,12 @@ VERSIONS = {
 
 @dataclass
 class Report:
-    """Collects the cells of a run; `whole` says that it was meant to be all of them."""
+    """Collects the cells of a run; `whole` says that it was meant to be all of them. With a `path` it is written there
+    after each batch: a run that is broken off leaves what it has found."""
 
     whole: bool
+    path: Path | None = None
+    begun: float = field(default_factory=time.monotonic)
     cells: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -34,14 +38,15 @@ class Report:
         """Keep these; what is wrong with them."""
         results = [(attempt, attempt.result()) for attempt in attempts]
         self.cells += [result for _, result in results]
+        if self.path is not None:
+            self._write(self.path)
         return [f"{attempt.cell}: {attempt.wrong}" for attempt, _ in results if attempt.wrong]
 
-    def write(self, path: Path, seconds: float) -> None:
-        """Write the JSON."""
+    def _write(self, path: Path) -> None:
         told = {
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
             "whole": self.whole,
-            "seconds": round(seconds),
+            "seconds": round(time.monotonic() - self.begun),
             "versions": {
                 "Python": platform.python_version(),
                 **{name: _version(argv) for name, argv in VERSIONS.items()},
