@@ -50,18 +50,13 @@ def dry_run(stack: ProbeStack, operations: Sequence[str]) -> dict[str, dict[str,
 
 
 def killed(stack: ProbeStack, group: Sequence[cells.Cell]) -> list[Attempt]:
-    """Kill the daemon of these cells at all their steps, start it, and see what becomes of each."""
-    daemon = group[0].daemon
+    """Kill the daemon of these cells at all their steps, start it, and see what becomes of each.
+
+    With cells of several daemons these die and are started one after the other, and the watch begins after the last.
+    """
     attempts = prepared(stack, group)
-    begun = time.monotonic()
-    for attempt in attempts:
-        last = attempt is attempts[-1]
-        stack.hold_at(attempt.cell, faults.DIE if last else faults.HANG)
-        attempt.begin()
-        attempt.reached = stack.await_reached(attempt.cell)
-    held = time.monotonic()
-    _die(stack, daemon, attempts)
-    LOG.info("%d held in %.1f s, restarted in %.1f s", len(attempts), held - begun, time.monotonic() - held)
+    for daemon in dict.fromkeys(cell.daemon for cell in group):
+        _die(stack, daemon, [attempt for attempt in attempts if attempt.cell.daemon == daemon])
     return healed(stack, attempts)
 
 
@@ -131,9 +126,18 @@ def _repeated(attempt: Attempt) -> str:
 
 
 def _die(stack: ProbeStack, daemon: str, attempts: Sequence[Attempt]) -> None:
-    """The daemon dies, and is started again."""
+    """The daemon dies at the steps of these, all at once, and is started again."""
+    begun = time.monotonic()
+    for attempt in attempts:
+        last = attempt is attempts[-1]
+        stack.hold_at(attempt.cell, faults.DIE if last else faults.HANG)
+        attempt.begin()
+        attempt.reached = stack.await_reached(attempt.cell)
+    held = time.monotonic()
     if not attempts[-1].reached:
         stack.system.processes[daemon].kill()
     wait_for(lambda: stack.system.processes[daemon].poll() is not None, 10, f"{daemon} dies")
     faults.arm(stack.faults_of(daemon))
     stack.restart(daemon)
+    again = time.monotonic() - held
+    LOG.info("%s: %d held in %.1f s, restarted in %.1f s", daemon, len(attempts), held - begun, again)
