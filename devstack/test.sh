@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Run the tests from a bare checkout: Debian packages (root, only those missing), tox, then what was asked for.
 #
-#   test.sh [all|unit|functional|api|machine|integration|vm|pep8|mypy|prepare] [PYTEST ARGUMENT...]
+#   test.sh [all|unit|functional|api|machine|integration|probe|vm|pep8|mypy|prepare] [PYTEST ARGUMENT...]
 #
 # `prepare` installs what a full run needs, makes the Python environment, and stops there.
-# `all` (the default) is pep8, mypy and one pytest run over unit, functional, api, machine, integration and vm, which boots
-# virtual machines for the kernel path; the last line is pytest's own summary. `api` asks both APIs for whatever their
+# `all` (the default) is pep8, mypy and one pytest run over unit, functional, api, machine, integration, probe and vm,
+# which boots virtual machines for the kernel path; the last line is pytest's own summary. `probe` kills each daemon at
+# each step once, `probe --all` before and after every step of every operation; what it found is in .probe.json, from
+# which `python -m devstack.probe_doc` draws docs/reliability.md. `api` asks both APIs for whatever their
 # own documents allow and forbid; NLITE_API_SEED=random tries what no run has tried, =N, which it prints, repeats it.
 # `machine` kills daemons and spoils messages at every point of every request, on twins, and in thousands of random
 # orders (NLITE_MACHINE_SEED and NLITE_MACHINE_EXAMPLES likewise); in `all` it is a sample of that.
@@ -15,7 +17,7 @@ set -euo pipefail
 
 TOX_VENV=$NLITE_ROOT/.tox/launcher
 
-usage() { sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 # Without root the packages must be there already; say so before anything fails for want of them.
 ensure_packages() { # KIND...
@@ -61,10 +63,10 @@ main() {
     functional) ensure_packages build mariadb ;;
     api | machine) ensure_packages build ;;
     vm) ensure_packages build vm ;;
-    integration | all | prepare)
+    integration | probe | all | prepare)
         ((EUID == 0)) || die "root is needed for $what (private libvirtd): sudo $0 $what; without root: $0 unit"
         # shellcheck disable=SC2046
-        ensure_packages build test run mariadb $([[ $what == integration ]] || echo vm)
+        ensure_packages build test run mariadb $([[ $what == integration || $what == probe ]] || echo vm)
         ensure_apt_lists
         ;;
     *) usage >&2 && die "unknown: $what" ;;
@@ -75,13 +77,18 @@ main() {
     prepare) make_environment ;;
     unit | functional | api | integration | vm) run_pytest "tests/$what" "$@" ;;
     machine) NLITE_MACHINE_EXAMPLES=${NLITE_MACHINE_EXAMPLES:-2000} run_pytest "tests/$what" --timeout 3600 "$@" ;;
+    probe)
+        export NLITE_PROBE_REPORT=${NLITE_PROBE_REPORT:-$NLITE_ROOT/.probe.json}
+        [[ ${1:-} != --all ]] || { export NLITE_PROBE=all && shift; }
+        run_pytest tests/probe "$@"
+        ;;
     all)
         # All three run whatever the first ones say; pytest comes last so that its summary is the last line.
         local code=0
         step "pep8" && tox_run pep8 || code=1
         step "mypy" && tox_run mypy || code=1
         ((code == 0)) || printf '%serror:%s pep8 or mypy failed (see above)\n' "$RED" "$PLAIN"
-        step "tests" && run_pytest tests/unit tests/functional tests/api tests/machine tests/integration tests/vm "$@" || code=$?
+        step "tests" && run_pytest tests/{unit,functional,api,machine,integration,probe,vm} "$@" || code=$?
         exit "$code"
         ;;
     *) tox_run "$what" ;;

@@ -51,6 +51,12 @@ COMMON: Options = {
             min=1,
             help="Threads that run RPC requests in this daemon; more requests wait in the queue.",
         ),
+        cfg.BoolOpt(
+            "fault_injection",
+            default=False,
+            help="For tests: let this daemon die, hang or fail at the steps that the environment variables "
+            "NLITE_FAULTS and NLITE_FAULTS_FILE name (see CONTRIBUTING.md). Never in production.",
+        ),
     ),
     "api": (
         cfg.HostAddressOpt("listen", default="127.0.0.1", help="Address the API listens on."),

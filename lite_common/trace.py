@@ -96,9 +96,12 @@ _CURRENT: contextvars.ContextVar[int | None] = contextvars.ContextVar("step", de
 _OPERATION: contextvars.ContextVar[Operation | None] = contextvars.ContextVar("operation", default=None)
 
 
-def observe(observer: Observer) -> None:
-    """Tell `observer` of the steps of this process from now on."""
-    _OBSERVERS.append(observer)
+def observe(observer: Observer, *, first: bool = False) -> None:
+    """Tell `observer` of the steps of this process from now on; one that is `first` hears of a begin before the others.
+
+    Who records steps is first, so that a step in which the process dies is on record.
+    """
+    _OBSERVERS.insert(0 if first else len(_OBSERVERS), observer)
 
 
 def ignore(observer: Observer) -> None:

@@ -17,7 +17,7 @@ from cinder_lite.db import migrations, services
 from cinder_lite.scheduler import rpcapi as scheduler_rpc
 from cinder_lite.volume import requests
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, db, ground, journal, policy, rpc
+from lite_common import config, db, faults, ground, journal, policy, rpc
 from lite_common.wsgi import auth, server
 
 NAME = "cinder-lite-api"
@@ -78,6 +78,7 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; the exit code."""
     conf = config.load(options.PROJECT, NAME, [options.OPTIONS], sys.argv[1:] if argv is None else argv)
+    faults.install(conf)
     return service.run(build(conf))
 
 

@@ -17,7 +17,7 @@ from cinder_lite.db import migrations, services
 from cinder_lite.scheduler import core, host_state, manager
 from cinder_lite.scheduler import rpcapi as scheduler_rpc
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, context, db, errors, ground, journal, rpc
+from lite_common import config, context, db, errors, faults, ground, journal, rpc
 
 NAME = "cinder-lite-scheduler"
 BINARY = "cinder-scheduler"
@@ -84,6 +84,7 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; the exit code."""
     conf = config.load(options.PROJECT, NAME, [options.OPTIONS], sys.argv[1:] if argv is None else argv)
+    faults.install(conf)
     return service.run(build(conf))
 
 

@@ -25,7 +25,7 @@ from cinder_lite.targets import base as targets
 from cinder_lite.volume import backend as backends
 from cinder_lite.volume import manager, recovery, reports
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, crew, db, errors, ground, journal, privilege, rpc, sole
+from lite_common import config, crew, db, errors, faults, ground, journal, privilege, rpc, sole
 
 LOG = logging.getLogger(__name__)
 
@@ -223,6 +223,7 @@ def _bracketed(address: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; the exit code."""
     conf = config.load(options.PROJECT, NAME, [options.OPTIONS], sys.argv[1:] if argv is None else argv)
+    faults.install(conf)
     try:
         privilege.start(conf, _contexts(options.prepare(conf)))
     except errors.LiteError as err:

@@ -128,11 +128,14 @@ class VolumeApi:
             volumes.destroy(self._db, volume_id)
             trace.ends_here()
             return
-        if not snapshots.begin_deleting_volume(self._db, volume_id, cascade=cascade, force=force):
+        with trace.step("volume_delete_api", volume=volume_id):
+            begun = snapshots.begin_deleting_volume(self._db, volume_id, cascade=cascade, force=force)
+        if not begun:
             with self._db.connection() as conn:
                 raise _undeletable(volumes.get(conn, volume_id), snapshots.of_volume(conn, volume_id))
         try:
-            self._daemon.delete_volume(ctx, host, volume_id)
+            with trace.step("cast_delete_volume", volume=volume_id):
+                self._daemon.delete_volume(ctx, host, volume_id)
         except common_errors.Unavailable:
             snapshots.undo_deleting_volume(self._db, volume_id, volume.status)
             raise

@@ -21,7 +21,7 @@ from cinder_lite import errors, quota
 from cinder_lite.db import services, types, volumes
 from cinder_lite.volume import api, default_types, sources
 from cinder_lite.volume.requests import CreateRequest, Defaults, check_size
-from lite_common import context, db
+from lite_common import context, db, trace
 from lite_common import errors as common_errors
 
 LOG = logging.getLogger(__name__)
@@ -113,7 +113,8 @@ class QuotaReserveTask(task.Task):
 
     def execute(self, ctx: context.RequestContext, spec: Spec) -> list[str]:
         """The reservations. Raises errors of the TooLarge family."""
-        return self._quotas.reserve(str(ctx.project_id), spec.size, spec.volume_type.name)
+        with trace.step("reserve_quota", volume=spec.volume_id):
+            return self._quotas.reserve(str(ctx.project_id), spec.size, spec.volume_type.name)
 
     def revert(self, ctx: context.RequestContext, result: Any, **kwargs: Any) -> None:
         """Give back what was set aside."""
@@ -146,7 +147,8 @@ class EntryCreateTask(task.Task):
             "source_volid": request.source_volid,
             "bootable": bool(spec.source and spec.source.bootable),
         }
-        created_at = self._db.run(lambda conn: volumes.insert(conn, entry, request.metadata))
+        with trace.step("create_entry", volume=spec.volume_id):
+            created_at = self._db.run(lambda conn: volumes.insert(conn, entry, request.metadata))
         return entry | {"created_at": created_at}
 
     def revert(self, spec: Spec, **kwargs: Any) -> None:
@@ -163,7 +165,8 @@ class QuotaCommitTask(task.Task):
 
     def execute(self, ctx: context.RequestContext, reservations: list[str], entry: dict[str, Any]) -> None:
         """Settle; needs the entry, so that there is no moment at which neither counts."""
-        self._quotas.settle(str(ctx.project_id), reservations)
+        with trace.step("settle_quota", volume=entry["id"]):
+            self._quotas.settle(str(ctx.project_id), reservations)
 
 
 class VolumeCastTask(task.Task):
@@ -193,9 +196,9 @@ class VolumeCastTask(task.Task):
             "source_volid": request.source_volid,
             "resource_backend": spec.source.host if spec.source else None,
         }
-        self._scheduler.create_volume(
-            ctx, entry["id"], request_spec, {"scheduler_hints": dict(request.scheduler_hints)}
-        )
+        hints = {"scheduler_hints": dict(request.scheduler_hints)}
+        with trace.step("cast_create_volume", volume=entry["id"]):
+            self._scheduler.create_volume(ctx, entry["id"], request_spec, hints)
 
 
 def run(

@@ -11,7 +11,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, ground, journal, policy, rpc
+from lite_common import db, faults, ground, journal, policy, rpc
 from lite_common.wsgi import auth, records, server
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
@@ -130,6 +130,7 @@ def _controllers(
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until a signal; the exit code."""
     conf = nova_conf.load("nova-lite-api", sys.argv[1:] if argv is None else argv)
+    faults.install(conf)
     return service.run(build(conf))
 
 

@@ -76,3 +76,14 @@ def test_without_observers_a_step_is_only_logged(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.INFO, "step"), trace.step("alone", volume="v"):
         pass
     assert "step=alone outcome=ok" in caplog.text
+
+
+def test_who_is_first_hears_of_a_begin_before_the_others(listener: Listener) -> None:
+    recorder = Listener()
+    trace.observe(recorder, first=True)
+    try:
+        with pytest.raises(ValueError, match="injected"), trace.step("refused"):
+            pass
+    finally:
+        trace.ignore(recorder)
+    assert recorder.told == [("begin", "refused", None), ("end", "refused", "error")]
