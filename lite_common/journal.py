@@ -102,7 +102,7 @@ class Journal:
         self._halt.clear()
         self._thread = threading.Thread(target=self._loop, args=(file, prefix), name="journal", daemon=True)
         self._thread.start()
-        trace.observe(self._writer)
+        trace.observe(self._writer, first=True)
         trace.observe_operations(self._writer)
 
     def stop(self, timeout: float) -> None:

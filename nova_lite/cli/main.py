@@ -55,6 +55,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Stack": {
         "doctor": ("doctor:Doctor", "Compare all sides of attachments; with --fix make them agree."),
         "service-list": ("services:List", "List the services of nova and cinder, and whether they are up."),
+        "trace": ("trace:Trace", "Tell the story of a request, or of all on a server or volume, over all daemons."),
     },
 }
 # Libraries whose log lines go to stderr: with --debug all of them, else errors only.

@@ -16,7 +16,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import crew, db, errors, faults, ground, journal, privilege, rpc, sole
+from lite_common import crew, db, errors, faults, ground, journal, privilege, rpc, sole, telemetry
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
 from nova_lite.compute import host as compute_host
@@ -137,6 +137,7 @@ def build(
             sole.Sole(conf.state_path, f"{services.COMPUTE}-{conf.host}", beats, conf.report_interval),
             # After Sole: what a predecessor left is read here, and it must be one that is gone.
             journal.from_conf(conf, database, services.COMPUTE),
+            *telemetry.parts(conf, services.COMPUTE),
             _Hypervisor(host.virt),
             _Storage(host.connector),
             bus.server(rpcapi.TOPIC, conf.host, endpoint, conf.rpc_workers),
