@@ -40,6 +40,8 @@ NOT_SERVED = (
 def sections(system: keystone_system.KeystoneSystem, workspace: Path) -> Sections:
     """The options by section. Raises requests.RequestException when the system does not answer."""
     keystone = system.keystone
+    # Without `neutron`, tempest leaves out every test that waits for the address of a server, attachments too. Told
+    # to make no networks and not to log in to guests, it needs none but in tests that are about networks.
     compute, volume = _newest(system.compute_url), _newest(system.volume_url)
     image, other = _images(system)
     return {
@@ -104,9 +106,7 @@ def text(options: Sections) -> str:
 def _newest(url: str) -> str:
     """The newest microversion that the API at `url` publishes."""
     (found,) = (
-        one
-        for one in requests.get(url.rpartition("/")[0] + "/", timeout=30).json()["versions"]
-        if one.get("version")
+        one for one in requests.get(url.rpartition("/")[0] + "/", timeout=30).json()["versions"] if one.get("version")
     )
     return str(found["version"])
 

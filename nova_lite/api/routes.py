@@ -22,6 +22,7 @@ from nova_lite.api import (
     services,
     versions,
     volume_attachments,
+    volume_proxies,
 )
 
 
@@ -44,6 +45,7 @@ class Controllers:
     services: services.ServicesController
     images: images.ImagesController
     external_events: server_external_events.ServerExternalEventsController
+    volume_proxies: volume_proxies.VolumeProxiesController
 
 
 def roots(on: Controllers) -> list[Route]:
@@ -61,7 +63,7 @@ def roots(on: Controllers) -> list[Route]:
 
 def versioned(on: Controllers) -> list[Route]:
     """Paths below `/v2.1` (and `/v2`), each also with a project id in front."""
-    return [*_servers(on), *_site(on)]
+    return [*_servers(on), *_site(on), *_proxies(on)]
 
 
 def _servers(on: Controllers) -> list[Route]:
@@ -123,6 +125,22 @@ def _site(on: Controllers) -> list[Route]:
         Route("DELETE", "/os-services/{service}", on.service_changes.delete),
         Route("GET", "/os-availability-zone", on.services.zones),
         Route("GET", "/os-availability-zone/detail", on.services.zones_detail),
+    ]
+
+
+def _proxies(on: Controllers) -> list[Route]:
+    """Cinder's volumes and snapshots, for old clients."""
+    return [
+        Route("GET", "/os-volumes", on.volume_proxies.volumes),
+        Route("POST", "/os-volumes", on.volume_proxies.create_volume),
+        Route("GET", "/os-volumes/detail", on.volume_proxies.volumes_detail),
+        Route("GET", "/os-volumes/{volume}", on.volume_proxies.show_volume),
+        Route("DELETE", "/os-volumes/{volume}", on.volume_proxies.delete_volume),
+        Route("GET", "/os-snapshots", on.volume_proxies.snapshots),
+        Route("POST", "/os-snapshots", on.volume_proxies.create_snapshot),
+        Route("GET", "/os-snapshots/detail", on.volume_proxies.snapshots_detail),
+        Route("GET", "/os-snapshots/{snapshot}", on.volume_proxies.show_snapshot),
+        Route("DELETE", "/os-snapshots/{snapshot}", on.volume_proxies.delete_snapshot),
     ]
 
 

@@ -31,6 +31,7 @@ from nova_lite.api import (
     service_changes,
     versions,
     volume_attachments,
+    volume_proxies,
 )
 from nova_lite.api import flavors as flavors_api
 from nova_lite.api import images as images_api
@@ -38,7 +39,7 @@ from nova_lite.api import services as services_api
 from nova_lite.compute import api as compute_api
 from nova_lite.compute import attach_api, external_events, history, rpcapi, server_changes
 from nova_lite.db import services
-from nova_lite.volume import client
+from nova_lite.volume import client, proxy
 
 NAME = "nova-api"
 ERROR_MODULES = ("nova_lite.errors", "nova_lite.virt.errors")
@@ -75,7 +76,8 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
 
 
 def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus) -> routes.Controllers:
-    cinder = client.from_conf(conf)
+    requester = client.requester(conf)
+    cinder = client.CinderClient(requester)
     rpc_client = rpcapi.ComputeRpc(bus)
     down_time = conf.service_down_time
     compute = compute_api.ComputeApi(database, rpc_client, cinder, service_down_time=down_time)
@@ -108,6 +110,7 @@ def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus) -> r
         external_events=server_external_events.ServerExternalEventsController(
             external_events.ExternalEventApi(database, rpc_client)
         ),
+        volume_proxies=volume_proxies.VolumeProxiesController(proxy.VolumeProxy(requester)),
     )
 
 

@@ -31,6 +31,7 @@ from nova_lite.api import (
     services,
     versions,
     volume_attachments,
+    volume_proxies,
 )
 from nova_lite.api import flavors as flavors_api
 from nova_lite.api import images as images_api
@@ -242,6 +243,7 @@ class Api:
             external_events=server_external_events.ServerExternalEventsController(
                 self.events,  # type: ignore[arg-type]  # a fake
             ),
+            volume_proxies=volume_proxies.VolumeProxiesController(nobody),
         )
         self._app = app.application(
             self.controllers,
