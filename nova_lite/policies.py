@@ -177,6 +177,7 @@ OTHERS = [
             "servers": "/{pattern}/servers",
         }.items()
     ),
+    _rule(ROOT + "extensions", ANYBODY, "List extensions", "GET /extensions", "GET /extensions/{alias}"),
     _rule(ROOT + "limits", ANYBODY, "Limits and what of them is used", "GET /limits"),
     _rule(QUOTAS_SHOW, READER, "Show a project's quotas", "GET /os-quota-sets/{project_id}"),
     _rule(ROOT + "os-quota-sets:defaults", ANYBODY, "Default quotas", "GET /os-quota-sets/{project_id}/defaults"),

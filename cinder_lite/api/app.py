@@ -8,6 +8,7 @@ from typing import Any
 from cinder_lite import quota
 from cinder_lite.api import (
     attachments,
+    extensions,
     messages,
     quota_classes,
     quotas,
@@ -86,6 +87,7 @@ def build(
         ),
         quotas=quotas.QuotasController(engine),
         quota_classes=quota_classes.QuotaClassesController(engine),
+        extensions=extensions.ExtensionsController(),
         resource_filters=resource_filters.ResourceFiltersController(),
         messages=messages.MessagesController(message_operations.MessageApi(parts.database), settings.max_limit),
         snapshots=snapshots.SnapshotsController(

@@ -59,7 +59,7 @@ def sections(system: keystone_system.KeystoneSystem, workspace: Path) -> Section
         "identity": {"uri_v3": keystone.url, "auth_version": "v3", "region": "RegionOne"},
         "identity-feature-enabled": {"api_v3": True},
         "service_available": {
-            "nova": True, "cinder": True, "neutron": True, "glance": False, "swift": False, "horizon": False,
+            "nova": True, "cinder": True, "neutron": True, "glance": True, "swift": False, "horizon": False,
         },
         "validation": {"run_validation": False},
         "compute": {

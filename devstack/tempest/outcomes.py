@@ -1,4 +1,4 @@
-"""Read a subunit stream from standard input and print what became of each test, as JSON: name, outcome, text.
+"""Read the subunit stream in a file and print what became of each test, as JSON: name, outcome, text.
 
 Runs under the Python of tempest's environment, which knows the stream; the text is a skip's reason or a failure's
 traceback. A class whose set-up failed stands under the name of its set-up.
@@ -35,7 +35,8 @@ def main() -> None:
 
     result = testtools.StreamToDict(note)
     result.startTestRun()
-    subunit.ByteStreamToStreamResult(sys.stdin.buffer, non_subunit_name="stdout").run(result)
+    with open(sys.argv[1], "rb") as stream:
+        subunit.ByteStreamToStreamResult(stream, non_subunit_name="stdout").run(result)
     result.stopTestRun()
     json.dump([one for one in found if one["name"] != "stdout"], sys.stdout)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lite_common.wsgi import openapi, routing
 from lite_common.wsgi.routing import Route
 from nova_lite.api import (
+    extensions,
     flavors,
     hypervisors,
     images,
@@ -46,6 +47,7 @@ class Controllers:
     images: images.ImagesController
     external_events: server_external_events.ServerExternalEventsController
     volume_proxies: volume_proxies.VolumeProxiesController
+    extensions: extensions.ExtensionsController
 
 
 def roots(on: Controllers) -> list[Route]:
@@ -109,6 +111,8 @@ def _site(on: Controllers) -> list[Route]:
         Route("GET", "/flavors/{flavor}", on.flavors.show),
         Route("GET", "/flavors/{flavor}/os-extra_specs", on.flavors.extra_specs),
         Route("GET", "/flavors/{flavor}/os-extra_specs/{key}", on.flavors.extra_spec),
+        Route("GET", "/extensions", on.extensions.index),
+        Route("GET", "/extensions/{alias}", on.extensions.show),
         Route("GET", "/limits", on.limits.index),
         Route("GET", "/os-hypervisors", on.hypervisors.index),
         Route("GET", "/os-hypervisors/detail", on.hypervisors.detail),

@@ -18,6 +18,7 @@ from nova_lite import db as nova_db
 from nova_lite import flavors, images, policies
 from nova_lite.api import (
     app,
+    extensions,
     hypervisors,
     instance_actions,
     limits,
@@ -110,6 +111,7 @@ def _controllers(conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus) -> r
         external_events=server_external_events.ServerExternalEventsController(
             external_events.ExternalEventApi(database, rpc_client)
         ),
+        extensions=extensions.ExtensionsController(),
         volume_proxies=volume_proxies.VolumeProxiesController(proxy.VolumeProxy(requester)),
     )
 

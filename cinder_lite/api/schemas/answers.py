@@ -174,3 +174,6 @@ DEFAULT_TYPE = record({"default_type": _DEFAULT})
 DEFAULT_TYPES = record({"default_types": listed(_DEFAULT)})
 NO_ENCRYPTION: Schema = {"type": "object", "maxProperties": 0}
 RESOURCE_FILTERS = record({"resource_filters": listed(record({"resource": TEXT, "filters": listed(TEXT)}))})
+
+_EXTENSION = record({"alias": TEXT, "name": TEXT, "description": TEXT, "updated": TEXT, "links": listed(ANY)})
+EXTENSIONS = record({"extensions": listed(_EXTENSION)})

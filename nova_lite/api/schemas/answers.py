@@ -271,3 +271,9 @@ PROXY_VOLUME = record({"volume": _PROXY_VOLUME})
 PROXY_VOLUMES = record({"volumes": listed(_PROXY_VOLUME)})
 PROXY_SNAPSHOT = record({"snapshot": _PROXY_SNAPSHOT})
 PROXY_SNAPSHOTS = record({"snapshots": listed(_PROXY_SNAPSHOT)})
+
+_EXTENSION = record(
+    {"alias": TEXT, "name": TEXT, "description": TEXT, "updated": TEXT, "links": listed(ANY), "namespace": TEXT}
+)
+EXTENSIONS = record({"extensions": listed(_EXTENSION)})
+EXTENSION = record({"extension": _EXTENSION})

@@ -17,6 +17,7 @@ from nova_lite import errors as nova_errors
 from nova_lite import flavors, images, policies
 from nova_lite.api import (
     app,
+    extensions,
     hypervisors,
     instance_actions,
     limits,
@@ -243,6 +244,7 @@ class Api:
             external_events=server_external_events.ServerExternalEventsController(
                 self.events,  # type: ignore[arg-type]  # a fake
             ),
+            extensions=extensions.ExtensionsController(),
             volume_proxies=volume_proxies.VolumeProxiesController(nobody),
         )
         self._app = app.application(
