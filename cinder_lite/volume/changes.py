@@ -21,22 +21,6 @@ class Scheduler(Protocol):
     def extend_volume(self, ctx: context.RequestContext, volume_id: str) -> None:
         """Have the volume extended, if its backend has room."""
 
-    def complete_extension(self, ctx: context.RequestContext, volume_id: str) -> None:
-        """End an extension that Nova has carried out; no backend here leaves that to Nova, so none is waited for.
-
-        Raises errors.InvalidVolume, always.
-        """
-        with self._db.connection() as conn:
-            volume = volumes.get(conn, volume_id, api.visible_project(ctx))
-        if volume.status != states.EXTENDING:
-            raise errors.InvalidVolume(
-                reason=f"Volume {volume_id} status must be extending to complete an extension, "
-                f"but current status is: {volume.status}."
-            )
-        raise errors.InvalidVolume(
-            reason=f"Volume {volume_id} is extended by its backend, which has not asked for a completion."
-        )
-
     def retype(self, ctx: context.RequestContext, volume_id: str, migration_policy: str) -> None:
         """Have the volume retyped, if its backend offers what the new type demands."""
 
