@@ -247,6 +247,7 @@ OTHERS = [
     _rule("volume_extension:operations:index", READER, "See what was wanted of things", "GET /os-operations"),
     _rule("volume_extension:quota_classes:get", ADMIN, "Show default quotas", f"GET {_CLASSES}"),
     _rule("volume_extension:quota_classes:update", ADMIN, "Change default quotas", f"PUT {_CLASSES}"),
+    _rule("volume:extensions", ANYBODY, "List extensions", "GET /extensions"),
     _rule("volume:resource_filters", ANYBODY, "List what lists may be filtered by", "GET /resource_filters"),
     _rule("volume:availability_zone_list", ANYBODY, "List availability zones", "GET /os-availability-zone"),
     _rule("scheduler_extension:scheduler_stats:get_pools", ADMIN, "List pools", "GET /scheduler-stats/get_pools"),

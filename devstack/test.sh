@@ -2,6 +2,8 @@
 # Run the tests from a bare checkout: Debian packages (root, only those missing), tox, then what was asked for.
 #
 #   test.sh [all|unit|functional|api|machine|integration|probe|vm|pep8|mypy|prepare] [PYTEST ARGUMENT...]
+#   test.sh clients [PYTEST ARGUMENT...]        what people have: openstackclient, openstacksdk, CSI, Terraform
+#   test.sh tempest [--all] [NAME]              tempest, behind a keystone; see docs/tempest.md
 #
 # `prepare` installs what a full run needs, makes the Python environment, and stops there.
 # `all` (the default) is pep8, mypy and one pytest run over unit, functional, api, machine, integration, probe and vm,
@@ -16,8 +18,9 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 TOX_VENV=$NLITE_ROOT/.tox/launcher
+CLIENT_TESTS="clients or csi or terraform or integration"
 
-usage() { sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 # Without root the packages must be there already; say so before anything fails for want of them.
 ensure_packages() { # KIND...
@@ -53,6 +56,23 @@ run_pytest() { # ARGUMENT...
     PYTHONDONTWRITEBYTECODE=1 "$NLITE_ROOT/.tox/py3/bin/python" -m pytest "$@"
 }
 
+# Tempest is no dependency of the project: it has an environment of its own, made anew when its pins change.
+ensure_tempest() {
+    local venv=$NLITE_ROOT/.tox/tempest pins=$NLITE_ROOT/devstack/tempest/constraints.txt
+    cmp -s "$pins" "$venv/.installed" && return
+    step "tempest ($(sed -n 's/^tempest==//p' "$pins"))"
+    limited 120 "python3 -m venv" "$PYTHON" -m venv "$venv"
+    limited 600 "pip install tempest" "$venv/bin/python" -m pip install --quiet -c "$pins" tempest
+    cp "$pins" "$venv/.installed"
+}
+
+run_tempest() { # ARGUMENT...
+    make_environment
+    ensure_tempest
+    PYTHONDONTWRITEBYTECODE=1 "$NLITE_ROOT/.tox/py3/bin/python" -m devstack.tempest \
+        --programs "$NLITE_ROOT/.tox/tempest/bin" "$@"
+}
+
 main() {
     local what=${1:-all}
     (($# == 0)) || shift
@@ -61,6 +81,7 @@ main() {
     -h | --help) usage && exit 0 ;;
     unit | pep8 | mypy) ensure_packages build test ;;
     functional) ensure_packages build mariadb ;;
+    tempest | clients) ensure_packages build run mariadb ;;
     api | machine) ensure_packages build ;;
     vm) ensure_packages build vm ;;
     integration | probe | all | prepare)
@@ -75,6 +96,8 @@ main() {
     ensure_tox
     case $what in
     prepare) make_environment ;;
+    tempest) run_tempest "$@" ;;
+    clients) run_pytest tests/functional tests/integration/test_keystone.py -k "$CLIENT_TESTS" "$@" ;;
     unit | functional | api | integration | vm) run_pytest "tests/$what" "$@" ;;
     machine) NLITE_MACHINE_EXAMPLES=${NLITE_MACHINE_EXAMPLES:-2000} run_pytest "tests/$what" --timeout 3600 "$@" ;;
     probe)

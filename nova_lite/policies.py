@@ -179,6 +179,7 @@ OTHERS = [
             "servers": "/{pattern}/servers",
         }.items()
     ),
+    _rule(ROOT + "extensions", ANYBODY, "List extensions", "GET /extensions", "GET /extensions/{alias}"),
     _rule(ROOT + "limits", ANYBODY, "Limits and what of them is used", "GET /limits"),
     _rule(QUOTAS_SHOW, READER, "Show a project's quotas", "GET /os-quota-sets/{project_id}"),
     _rule(ROOT + "os-quota-sets:defaults", ANYBODY, "Default quotas", "GET /os-quota-sets/{project_id}/defaults"),
@@ -195,6 +196,19 @@ OTHERS = [
     _rule(ROOT + "os-availability-zone:detail", ADMIN, "Zones with hosts", "GET /os-availability-zone/detail"),
     _rule("get_images", READER, "List images", "GET /image/v2/images"),
     _rule("get_image", READER, "Show an image", "GET /image/v2/images/{image_id}"),
+]
+
+# Until 2.35: requests that are passed on to Cinder, which asks its own rules, too.
+PROXIES = [
+    _rule(f"{ROOT}os-volumes:{name}", check, f"{what}, by way of Cinder", operation)
+    for prefix, one in (("", "volume"), ("snapshots:", "snapshot"))
+    for name, check, what, operation in (
+        (f"{prefix}list", READER, f"List {one}s", f"GET /os-{one}s"),
+        (f"{prefix}create", MEMBER, f"Create a {one}", f"POST /os-{one}s"),
+        (f"{prefix}detail", READER, f"List {one}s with all fields", f"GET /os-{one}s/detail"),
+        (f"{prefix}show", READER, f"Show a {one}", f"GET /os-{one}s/{{{one}_id}}"),
+        (f"{prefix}delete", MEMBER, f"Delete a {one}", f"DELETE /os-{one}s/{{{one}_id}}"),
+    )
 ]
 
 _UPDATE_VOLUME = f"PUT {_OF_SERVER}/{{volume_id}}"
@@ -223,7 +237,7 @@ ATTACHMENTS.append(_rule(ROOT + "os-volumes-attachments:update", MEMBER, "Change
 
 RULES = policy.RuleSet(
     base=BASE,
-    routes=[*SERVERS, *OTHER_ACTIONS, *OF_SERVERS, *ATTACHMENTS, *OTHERS],
+    routes=[*SERVERS, *OTHER_ACTIONS, *OF_SERVERS, *ATTACHMENTS, *OTHERS, *PROXIES],
     parts=PARTS,
     public=[
         ("GET", path)

@@ -8,6 +8,7 @@ from typing import Any
 from cinder_lite import quota
 from cinder_lite.api import (
     attachments,
+    extensions,
     messages,
     quota_classes,
     quotas,
@@ -90,6 +91,7 @@ def build(
         volume_sides=volume_sides.VolumeSidesController(
             sides.SidesApi(parts.database, parts.daemon, settings.service_down_time), settings.max_limit
         ),
+        extensions=extensions.ExtensionsController(),
         resource_filters=resource_filters.ResourceFiltersController(),
         messages=messages.MessagesController(message_operations.MessageApi(parts.database), settings.max_limit),
         snapshots=snapshots.SnapshotsController(

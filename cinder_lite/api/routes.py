@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cinder_lite.api import (
     attachments,
+    extensions,
     messages,
     quota_classes,
     quotas,
@@ -37,6 +38,7 @@ class Controllers:
     snapshots: snapshots.SnapshotsController
     messages: messages.MessagesController
     quota_classes: quota_classes.QuotaClassesController
+    extensions: extensions.ExtensionsController
     resource_filters: resource_filters.ResourceFiltersController
     default_types: type_access.DefaultTypesController
     type_encryption: type_access.TypeEncryptionController
@@ -91,6 +93,7 @@ def version_3(c: Controllers) -> list[Route]:
         Route("PUT", "/attachments/{attachment_id}", c.attachments.update),
         Route("DELETE", "/attachments/{attachment_id}", c.attachments.delete),
         Route("POST", "/attachments/{attachment_id}/action", c.attachments.perform),
+        Route("GET", "/extensions", c.extensions.index),
         Route("GET", "/resource_filters", c.resource_filters.index),
         Route("GET", "/messages", c.messages.index),
         Route("GET", "/messages/{message_id}", c.messages.show),

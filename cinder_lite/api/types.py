@@ -34,7 +34,7 @@ class TypesController:
         """One type; `default` for the default one."""
         return {"volume_type": views.volume_type(self._types.get(request.context, type_id), request)}
 
-    @expose.expose(body=schemas.CREATE, answer=answers.TYPE)
+    @expose.expose(body=schemas.CREATE, answer=answers.TYPE_MADE)
     def create(self, request: expose.ApiRequest) -> dict[str, Any]:
         """A new type (admin)."""
         asked = request.body["volume_type"]
@@ -44,9 +44,9 @@ class TypesController:
             asked.get(schemas.ACCESS, True),
             asked.get("extra_specs") or {},
         )
-        return {"volume_type": views.volume_type(made, request)}
+        return {"volume_type": views.volume_type_made(made, request)}
 
-    @expose.expose(body=access_schemas.UPDATE, answer=answers.TYPE)
+    @expose.expose(body=access_schemas.UPDATE, answer=answers.TYPE_CHANGED)
     def update(self, request: expose.ApiRequest, type_id: str) -> dict[str, Any]:
         """Change a type's name, description or who may use it (admin)."""
         asked = request.body["volume_type"]
@@ -59,7 +59,7 @@ class TypesController:
                 raise errors.Invalid("Volume type name can not be empty.")
         if "is_public" in values:
             values["is_public"] = listing.flag(str(values["is_public"]), "is_public")
-        return {"volume_type": views.volume_type(self._types.update(type_id, values), request)}
+        return {"volume_type": views.volume_type_changed(self._types.update(type_id, values), request)}
 
     @expose.expose(status=202)
     def delete(self, request: expose.ApiRequest, type_id: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from cinder_lite.api.schemas import answers
 from lite_common.wsgi import expose, microversion
 
-KIND = microversion.ApiKind("volume", (3, 0), (3, 69))
+KIND = microversion.ApiKind("volume", (3, 0), (3, 71))
 
 
 class VersionsController:
@@ -33,7 +33,7 @@ def _document(base: str) -> dict[str, Any]:
         "status": "CURRENT",
         "version": microversion.text(KIND.maximum),
         "min_version": microversion.text(KIND.minimum),
-        "updated": "2022-03-30T00:00:00Z",
+        "updated": "2023-08-31T00:00:00Z",
         "links": [
             {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/"},
             {"rel": "self", "href": f"{base}/v3/"},

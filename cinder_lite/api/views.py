@@ -147,17 +147,26 @@ def attachment_detail(one: attachments.Attachment) -> Json:
 
 def volume_type(one: types.VolumeType, request: expose.ApiRequest) -> Json:
     """A volume type; extra specs that tell of backends are for admins."""
+    answer = volume_type_made(one, request)
+    return answer | ({"qos_specs_id": one.qos_specs_id} if request.context.is_admin else {})
+
+
+def volume_type_made(one: types.VolumeType, request: expose.ApiRequest) -> Json:
+    """The answer to a request for a new type: less than a list tells."""
+    return volume_type_changed(one, request) | {"os-volume-type-access:is_public": one.is_public}
+
+
+def volume_type_changed(one: types.VolumeType, request: expose.ApiRequest) -> Json:
+    """The answer to a change of a type: less still."""
     specs = one.extra_specs
     every = request.may(policies.SENSITIVE_SPECS)
-    answer: Json = {
+    return {
         "id": one.id,
         "name": one.name,
         "description": one.description,
         "is_public": one.is_public,
-        "os-volume-type-access:is_public": one.is_public,
         "extra_specs": dict(specs) if every else {key: specs[key] for key in USER_VISIBLE_SPECS if key in specs},
     }
-    return answer | ({"qos_specs_id": one.qos_specs_id} if request.context.is_admin else {})
 
 
 def service(one: services.Service, down_after: float, request: expose.ApiRequest) -> Json:

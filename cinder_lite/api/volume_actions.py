@@ -14,7 +14,7 @@ from lite_common.wsgi import expose
 # Cinder's other actions; a client that asks for one hears that it is not served rather than that it does not exist.
 UNSERVED = frozenset(
     {
-        "os-extend_volume_completion", "os-migrate_volume", "os-migrate_volume_completion", "os-reimage",
+        "os-migrate_volume", "os-migrate_volume_completion", "os-reimage",
         "os-set_image_metadata", "os-show_image_metadata", "os-unmanage", "os-unset_image_metadata",
         "os-volume_upload_image", "revert",
     }

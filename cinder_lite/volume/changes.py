@@ -68,6 +68,22 @@ class ChangeApi:
                 changes.finish(self._db, "extend_refused", volume_id)
                 raise
 
+    def complete_extension(self, ctx: context.RequestContext, volume_id: str) -> None:
+        """End an extension that Nova has carried out; no backend here leaves that to Nova, so none is waited for.
+
+        Raises errors.InvalidVolume, always.
+        """
+        with self._db.connection() as conn:
+            volume = volumes.get(conn, volume_id, api.visible_project(ctx))
+        if volume.status != states.EXTENDING:
+            raise errors.InvalidVolume(
+                reason=f"Volume {volume_id} status must be extending to complete an extension, "
+                f"but current status is: {volume.status}."
+            )
+        raise errors.InvalidVolume(
+            reason=f"Volume {volume_id} is extended by its backend, which has not asked for a completion."
+        )
+
     @trace.operation("retype", "retyped", about="volume", last=False, volume="volume_id")
     def retype(self, ctx: context.RequestContext, volume_id: str, new_type: str, migration_policy: str) -> None:
         """Begin to give the volume another type, by id or name.

@@ -12,9 +12,13 @@ T = TypeVar("T")
 
 
 def limit_of(request: expose.ApiRequest, max_limit: int) -> int:
-    """How many rows the client gets: what it asked for, at most `max_limit`; 0 asks for nothing special."""
-    asked = int(request.value("limit") or 0)
-    return min(asked or max_limit, max_limit)
+    """How many rows the client gets: what it asked for, at most `max_limit`; 0 is none."""
+    return min(int(request.value("limit") or max_limit), max_limit)
+
+
+def attachments_limit_of(request: expose.ApiRequest, max_limit: int) -> int:
+    """As `limit_of`, for the lists of Nova's older kind of paging, where 0 asks for nothing special."""
+    return limit_of(request, max_limit) or max_limit
 
 
 def page_of(items: Sequence[T], marker: str | None, limit: int, key: Callable[[T], str]) -> list[T]:

@@ -8,6 +8,7 @@ from lite_common.wsgi import openapi, records, routing
 from lite_common.wsgi.routing import Route
 from nova_lite.api import (
     attachment_sides,
+    extensions,
     flavors,
     hypervisors,
     images,
@@ -23,6 +24,7 @@ from nova_lite.api import (
     services,
     versions,
     volume_attachments,
+    volume_proxies,
 )
 
 
@@ -48,6 +50,8 @@ class Controllers:
     steps: records.StepsController
     operations: records.OperationsController
     attachment_sides: attachment_sides.AttachmentSidesController
+    volume_proxies: volume_proxies.VolumeProxiesController
+    extensions: extensions.ExtensionsController
 
 
 def roots(on: Controllers) -> list[Route]:
@@ -65,7 +69,7 @@ def roots(on: Controllers) -> list[Route]:
 
 def versioned(on: Controllers) -> list[Route]:
     """Paths below `/v2.1` (and `/v2`), each also with a project id in front."""
-    return [*_servers(on), *_site(on)]
+    return [*_servers(on), *_site(on), *_proxies(on)]
 
 
 def _servers(on: Controllers) -> list[Route]:
@@ -111,6 +115,8 @@ def _site(on: Controllers) -> list[Route]:
         Route("GET", "/flavors/{flavor}", on.flavors.show),
         Route("GET", "/flavors/{flavor}/os-extra_specs", on.flavors.extra_specs),
         Route("GET", "/flavors/{flavor}/os-extra_specs/{key}", on.flavors.extra_spec),
+        Route("GET", "/extensions", on.extensions.index),
+        Route("GET", "/extensions/{alias}", on.extensions.show),
         Route("GET", "/limits", on.limits.index),
         Route("GET", "/os-hypervisors", on.hypervisors.index),
         Route("GET", "/os-hypervisors/detail", on.hypervisors.detail),
@@ -131,6 +137,22 @@ def _site(on: Controllers) -> list[Route]:
         Route("GET", "/os-availability-zone/detail", on.services.zones_detail),
         Route("GET", "/os-steps", on.steps.index),
         Route("GET", "/os-operations", on.operations.index),
+    ]
+
+
+def _proxies(on: Controllers) -> list[Route]:
+    """Cinder's volumes and snapshots, for old clients."""
+    return [
+        Route("GET", "/os-volumes", on.volume_proxies.volumes),
+        Route("POST", "/os-volumes", on.volume_proxies.create_volume),
+        Route("GET", "/os-volumes/detail", on.volume_proxies.volumes_detail),
+        Route("GET", "/os-volumes/{volume}", on.volume_proxies.show_volume),
+        Route("DELETE", "/os-volumes/{volume}", on.volume_proxies.delete_volume),
+        Route("GET", "/os-snapshots", on.volume_proxies.snapshots),
+        Route("POST", "/os-snapshots", on.volume_proxies.create_snapshot),
+        Route("GET", "/os-snapshots/detail", on.volume_proxies.snapshots_detail),
+        Route("GET", "/os-snapshots/{snapshot}", on.volume_proxies.show_snapshot),
+        Route("DELETE", "/os-snapshots/{snapshot}", on.volume_proxies.delete_snapshot),
     ]
 
 

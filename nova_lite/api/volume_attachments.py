@@ -40,7 +40,7 @@ class VolumeAttachmentsController:
         found = self._volumes.list_attachments(
             request.context,
             server_id,
-            limit=paging.limit_of(request, self._max_limit),
+            limit=paging.attachments_limit_of(request, self._max_limit),
             offset=int(request.value("offset") or 0),
             by_attachment=request.at_least(BY_ATTACHMENT),
         )

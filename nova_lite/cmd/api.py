@@ -11,7 +11,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, faults, ground, journal, policy, rpc, telemetry
+from lite_common import db, faults, ground, journal, policy, rest, rpc, telemetry
 from lite_common.wsgi import auth, records, server
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
@@ -19,6 +19,7 @@ from nova_lite import flavors, images, policies
 from nova_lite.api import (
     app,
     attachment_sides,
+    extensions,
     hypervisors,
     instance_actions,
     limits,
@@ -32,6 +33,7 @@ from nova_lite.api import (
     service_changes,
     versions,
     volume_attachments,
+    volume_proxies,
 )
 from nova_lite.api import flavors as flavors_api
 from nova_lite.api import images as images_api
@@ -39,7 +41,7 @@ from nova_lite.api import services as services_api
 from nova_lite.compute import api as compute_api
 from nova_lite.compute import attach_api, external_events, history, local_delete, rpcapi, server_changes, sides
 from nova_lite.db import services
-from nova_lite.volume import client
+from nova_lite.volume import client, proxy
 
 NAME = "nova-api"
 # Seconds between two looks for deletes that wait for their host or for Cinder.
@@ -52,14 +54,15 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
     authenticate = auth.strategy(conf)
     database = db.from_conf(conf)
     bus = rpc.Bus(conf, ERROR_MODULES)
-    cinder = client.from_conf(conf)
+    requester = client.requester(conf)
+    cinder = client.CinderClient(requester)
 
     def healthy() -> None:
         with database.connection() as conn:
             conn.exec_driver_sql("SELECT 1")
 
     wsgi = app.application(
-        _controllers(conf, database, bus, cinder),
+        _controllers(conf, database, bus, requester, cinder),
         authenticate,
         rules=policy.Policy(policies.RULES, conf),
         max_body=conf.api.max_request_body_size,
@@ -86,7 +89,7 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
 
 
 def _controllers(
-    conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus, cinder: client.CinderClient
+    conf: cfg.ConfigOpts, database: db.Database, bus: rpc.Bus, requester: rest.RestClient, cinder: client.CinderClient
 ) -> routes.Controllers:
     rpc_client = rpcapi.ComputeRpc(bus)
     down_time = conf.service_down_time
@@ -125,6 +128,8 @@ def _controllers(
         attachment_sides=attachment_sides.AttachmentSidesController(
             sides.SidesApi(database, rpc_client, service_down_time=down_time), longest
         ),
+        extensions=extensions.ExtensionsController(),
+        volume_proxies=volume_proxies.VolumeProxiesController(proxy.VolumeProxy(requester)),
     )
 
 

@@ -54,14 +54,20 @@ def connect(
     endpoint: str | None, *, secret: str | None, timeout: float, retries: int, identity: rest.Identity | None = None
 ) -> CinderClient:
     """A client of the cinder-api at `endpoint` (with or without /v3); `timeout` is in seconds."""
-    root = _root(endpoint or HERE)
-    return CinderClient(
-        rest.RestClient("volume", root, secret=secret, timeout=timeout, retries=retries, identity=identity)
-    )
+    return CinderClient(_reach(endpoint, secret=secret, timeout=timeout, retries=retries, identity=identity))
+
+
+def _reach(endpoint: str | None, **how: Any) -> rest.RestClient:
+    return rest.RestClient("volume", _root(endpoint or HERE), **how)
 
 
 def from_conf(conf: cfg.ConfigOpts) -> CinderClient:
     """A client of cinder-api as the options describe it. Raises errors.Invalid for options that are not whole."""
+    return CinderClient(requester(conf))
+
+
+def requester(conf: cfg.ConfigOpts) -> rest.RestClient:
+    """The REST client that `from_conf` has underneath. Raises errors.Invalid for options that are not whole."""
     endpoint, secret, identity = conf.cinder.endpoint, None, None
     if conf.api.auth_strategy == "keystone":
         # keystoneauth costs memory that a daemon without keystone does not need.
@@ -70,7 +76,7 @@ def from_conf(conf: cfg.ConfigOpts) -> CinderClient:
         identity = service_user.ServiceUser(conf, "block-storage", _root(endpoint) if endpoint else None)
     else:
         secret = auth.read_secret(conf.service_auth.secret_file)
-    return connect(endpoint, secret=secret, timeout=conf.cinder.timeout, retries=conf.cinder.retries, identity=identity)
+    return _reach(endpoint, secret=secret, timeout=conf.cinder.timeout, retries=conf.cinder.retries, identity=identity)
 
 
 def _root(endpoint: str) -> str:

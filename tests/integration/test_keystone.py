@@ -21,7 +21,7 @@ import requests
 from openstack import exceptions
 
 from devstack import keystone as keystones
-from devstack import system
+from devstack import keystone_system
 from tests.fixtures import servers
 
 # A keystone makes its tables in a minute, and in several on a busy machine.
@@ -33,39 +33,11 @@ WAIT_SECONDS = 60
 TOKEN_SECONDS = 3600
 
 
-class KeystoneSystem(system.System):
-    """The five daemons, which log in as `nova` and `cinder` and find each other in the catalog."""
-
-    def __init__(self, directory: Path, keystone: keystones.Keystone) -> None:
-        extra = {"api": {"auth_strategy": "keystone"}}
-        super().__init__(directory, nova=extra | keystone.options("nova"), cinder=extra | keystone.options("cinder"))
-        self.keystone = keystone
-
-    def start(self) -> None:
-        """As for every system; the catalog first."""
-        volume = {kind: self.volume_url for kind in ("block-storage", "volumev3")}
-        image = self.compute_url.replace("/v2.1", "/image")
-        self.keystone.populate({"compute": self.compute_url, "image": image, **volume})
-        super().start()
-
-    def all_up(self) -> bool:
-        """Whether both APIs answer an administrator and show every service as up."""
-        headers = {"X-Auth-Token": self.keystone.token("admin", "demo")}
-        up = set()
-        for url in (self.volume_url, self.compute_url):
-            try:
-                told = requests.get(f"{url}/os-services", headers=headers, timeout=10).json()["services"]
-            except (requests.RequestException, ValueError, KeyError):
-                return False
-            up |= {one["binary"] for one in told if one["state"] == "up"}
-        return {"cinder-scheduler", "cinder-volume", "nova-compute"} <= up
-
-
 @dataclass(frozen=True)
 class Site:
     """The running daemons and what clients need to reach them."""
 
-    system: KeystoneSystem
+    system: keystone_system.KeystoneSystem
     environment: dict[str, str]
 
     def client(self, cloud: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -108,7 +80,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             database=database.create_database("keystone"),
             token_seconds=TOKEN_SECONDS,
         )
-        running = KeystoneSystem(directory, keystone)
+        running = keystone_system.KeystoneSystem(directory, keystone)
         (directory / "images" / "tiny.qcow2").write_bytes(b"not booted by the twin")
         try:
             keystone.start(1200)

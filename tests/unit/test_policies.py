@@ -21,7 +21,7 @@ ADMINS = re.compile(
     r"|extra_specs:(create|update|delete)|unmanage|type_update|type_access|encryption|default_|quota_classes"
     r"|hypervisors|sides:heal|reset_|inject|migrate|evacuate|offload|external-events"
 )
-ANYBODY = re.compile(r"availability.zone(:|_)list|:flavors$|:limits$|quota-sets:defaults|resource_filters")
+ANYBODY = re.compile(r"availability.zone(:|_)list|:flavors$|:limits$|quota-sets:defaults|resource_filters|:extensions$")
 
 
 @pytest.mark.parametrize("service", MODULES)

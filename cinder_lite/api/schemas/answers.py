@@ -88,18 +88,13 @@ ATTACHMENT = record({"attachment": record(_ATTACHMENT_DETAIL)})
 ATTACHMENTS = page("attachments", record(_ATTACHMENT))
 ATTACHMENTS_DETAIL = page("attachments", record(_ATTACHMENT_DETAIL))
 
-_TYPE = record(
-    {
-        "id": UUID,
-        "name": TEXT,
-        "description": MAYBE,
-        "is_public": FLAG,
-        "os-volume-type-access:is_public": FLAG,
-        "extra_specs": PAIRS,
-    },
-    qos_specs_id=MAYBE,
-)
+_TYPE_CHANGED: Schema = {"id": UUID, "name": TEXT, "description": MAYBE, "is_public": FLAG, "extra_specs": PAIRS}
+_TYPE_MADE = _TYPE_CHANGED | {"os-volume-type-access:is_public": FLAG}
+_TYPE = record(_TYPE_MADE, qos_specs_id=MAYBE)
 TYPE = record({"volume_type": _TYPE})
+# Create and update tell less than show.
+TYPE_MADE = record({"volume_type": record(_TYPE_MADE)})
+TYPE_CHANGED = record({"volume_type": record(_TYPE_CHANGED)})
 TYPES = record({"volume_types": listed(_TYPE)}, volume_type_links=LINKS)
 SPECS = record({"extra_specs": PAIRS})
 SPEC = PAIRS
@@ -179,3 +174,6 @@ DEFAULT_TYPE = record({"default_type": _DEFAULT})
 DEFAULT_TYPES = record({"default_types": listed(_DEFAULT)})
 NO_ENCRYPTION: Schema = {"type": "object", "maxProperties": 0}
 RESOURCE_FILTERS = record({"resource_filters": listed(record({"resource": TEXT, "filters": listed(TEXT)}))})
+
+_EXTENSION = record({"alias": TEXT, "name": TEXT, "description": TEXT, "updated": TEXT, "links": listed(ANY)})
+EXTENSIONS = record({"extensions": listed(_EXTENSION)})

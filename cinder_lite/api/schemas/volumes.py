@@ -76,6 +76,7 @@ ACTION = {
         },
         **volume_admin.ACTIONS,
         "os-extend": volume_changes.EXTEND,
+        "os-extend_volume_completion": volume_changes.COMPLETE,
         "os-retype": volume_changes.RETYPE,
     },
     "minProperties": 1,

@@ -246,3 +246,34 @@ SERVICE = {
     "2.53": record({"service": record(_SERVICE | {"forced_down": FLAG})}),
 }
 EVENTS = record({"events": listed(record({"name": TEXT, "server_uuid": UUID, "status": TEXT, "code": NUMBER}))})
+
+# What Cinder has, in the form of the time when it was Nova's.
+_PROXY: Schema = {
+    "id": UUID,
+    "status": TEXT,
+    "size": NUMBER,
+    "createdAt": TEXT,
+    "displayName": MAYBE,
+    "displayDescription": MAYBE,
+}
+_PROXY_VOLUME = record(
+    _PROXY
+    | {
+        "availabilityZone": MAYBE,
+        "volumeType": MAYBE,
+        "snapshotId": MAYBE,
+        "metadata": PAIRS,
+        "attachments": listed(record({}, id=UUID, volumeId=UUID, serverId=MAYBE, device=TEXT)),
+    }
+)
+_PROXY_SNAPSHOT = record(_PROXY | {"volumeId": UUID})
+PROXY_VOLUME = record({"volume": _PROXY_VOLUME})
+PROXY_VOLUMES = record({"volumes": listed(_PROXY_VOLUME)})
+PROXY_SNAPSHOT = record({"snapshot": _PROXY_SNAPSHOT})
+PROXY_SNAPSHOTS = record({"snapshots": listed(_PROXY_SNAPSHOT)})
+
+_EXTENSION = record(
+    {"alias": TEXT, "name": TEXT, "description": TEXT, "updated": TEXT, "links": listed(ANY), "namespace": TEXT}
+)
+EXTENSIONS = record({"extensions": listed(_EXTENSION)})
+EXTENSION = record({"extension": _EXTENSION})

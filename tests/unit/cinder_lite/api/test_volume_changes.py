@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -169,3 +170,22 @@ def test_a_copy_of_another_type(world: World) -> None:
     answer = world.ask("POST", "/volumes", {"volume": wanted})
     assert (answer.status_int, "requested type is not compatible" in answer.text) == (400, True)
     assert world.ask("POST", "/volumes", {"volume": {"source_volid": source, "volume_type": "new"}}).status_int == 202
+
+
+@pytest.mark.parametrize(
+    ("status", "version", "code"), [("available", "3.70", 404), ("available", "3.71", 400), ("extending", "3.71", 400)]
+)
+def test_no_extension_here_waits_for_nova_to_complete_it(world: World, status: str, version: str, code: int) -> None:
+    volume_id = world.volume()
+    set_status(world, volume_id, status)
+    answer = world.action(volume_id, "os-extend_volume_completion", {"error": False}, version=version)
+    assert answer.status_int == code
+    assert (shown(world, volume_id)["status"], shown(world, volume_id)["size"]) == (status, 1)
+
+
+def test_a_completion_is_for_admins_and_of_a_volume(world: World) -> None:
+    volume_id = world.volume()
+    name = "os-extend_volume_completion"
+    assert world.action(volume_id, name, {"error": False}, token="ann:demo", version="3.71").status_int == 403
+    assert world.action(volume_id, name, {"error": "perhaps"}, version="3.71").status_int == 400
+    assert world.action(str(uuid.uuid4()), name, {}, version="3.71").status_int == 404

@@ -17,6 +17,7 @@ from nova_lite import errors as nova_errors
 from nova_lite import flavors, images, policies
 from nova_lite.api import (
     app,
+    extensions,
     hypervisors,
     instance_actions,
     limits,
@@ -31,6 +32,7 @@ from nova_lite.api import (
     services,
     versions,
     volume_attachments,
+    volume_proxies,
 )
 from nova_lite.api import flavors as flavors_api
 from nova_lite.api import images as images_api
@@ -242,6 +244,8 @@ class Api:
             external_events=server_external_events.ServerExternalEventsController(
                 self.events,  # type: ignore[arg-type]  # a fake
             ),
+            extensions=extensions.ExtensionsController(),
+            volume_proxies=volume_proxies.VolumeProxiesController(nobody),
         )
         self._app = app.application(
             self.controllers,
