@@ -34,7 +34,7 @@ SYS_ADMIN = "cinder_lite.privileged.sys_admin"
 WATCH_INTERVAL = 2.0
 # Seconds between two looks for lost messages, and for exports that nobody asks for (which go at the second look).
 RESUME_INTERVAL = 10.0
-TIDY_INTERVAL = 15.0
+TIDY_INTERVAL = 10.0
 # What was left half done is finished on so many threads of each backend.
 RECOVERY_THREADS = 4
 
