@@ -104,10 +104,14 @@ class Cluster:
 
     # Daemons
 
-    def start(self, name: str) -> None:
+    def start(self, name: str) -> sim.Task:
         """A new life of a daemon; its start is a task like others."""
         daemon = self.daemons[name] = sim.Daemon(name)
-        self.hub.spawn(f"{name}: start", daemon, lambda: self._start(daemon))
+        return self.hub.spawn(f"{name}: start", daemon, lambda: self._start(daemon))
+
+    def up(self, name: str) -> None:
+        """A new life of a daemon, which serves at once; what it does beside that is still to come."""
+        self.hub.run(self.start(name), 1_000_000)
 
     def start_all(self) -> None:
         """All five, one after the other."""
