@@ -32,6 +32,21 @@ BUS_DOWN = (oslo_messaging.MessageDeliveryFailure, kombu.exceptions.OperationalE
 # acknowledged on arrival, so there are none; these looks were half of nova-compute's CPU time under load.
 amqpdriver.ACK_REQUEUE_EVERY_SECONDS_MIN = 1.0
 
+
+def _take_while_polled(
+    listener: amqpdriver.RpcAMQPListener, message: Any, take: Any = amqpdriver.RpcAMQPListener.__call__
+) -> None:
+    """Leave alone what arrives while a listener that has stopped closes its connection.
+
+    oslo.messaging acknowledges such a message and puts it where nobody looks any more, which lost what was sent while a
+    daemon was stopping. Not acknowledged, it goes back to its queue with the connection.
+    """
+    if not listener._shutoff.is_set():
+        take(listener, message)
+
+
+amqpdriver.RpcAMQPListener.__call__ = _take_while_polled
+
 # A call whose other side gives no sign of life for so many seconds is given up: it was killed, or is not there. Work
 # may take as long as the call's own limit allows.
 CALL_MONITOR = 15
@@ -167,6 +182,9 @@ class Server:
     def stop(self, timeout: float) -> None:
         """Take no more messages and let those in hand finish."""
         self._server.stop()
+        if self._server.listener is not None:
+            # At once, and not when the work in hand has ended: what came meanwhile goes back to the queue with it.
+            self._server.listener.cleanup()
         # oslo.messaging waits for as long as it takes; a thread that hangs must not keep the daemon from its end.
         waiting = threading.Thread(target=self._server.wait, name="rpc-stop", daemon=True)
         waiting.start()

@@ -31,6 +31,9 @@ LOG = logging.getLogger(__name__)
 TASK_AGE = 20.0
 _STOPPED = (PowerState.SHUTDOWN, PowerState.CRASHED)
 
+# So many attachments are compared with Cinder on each turn, one after the other: an administrator may have reset one.
+AUDITED = 3
+
 # Does a job under its name: at once, or soon, on another thread.
 Do = Callable[[str, crew.Job], bool]
 
@@ -56,6 +59,7 @@ class Recovery:
         self._turn = threading.Lock()
         self._begun: float | None = None
         self._resumed = False
+        self._audited = 0
 
     def run(self) -> None:
         """One turn; none while another one is on. Raises errors.Unavailable while the database is down."""
@@ -68,6 +72,7 @@ class Recovery:
                 resume(self._host, self._do)
                 self._resumed = True
             tick(self._host, self._do, for_seconds=time.monotonic() - self._begun)
+            self._audited = audit(self._host, self._audited, self._do)
         finally:
             self._turn.release()
 
@@ -106,6 +111,15 @@ def tick(host: ComputeHost, do: Do = crew.at_once, for_seconds: float = math.inf
             do(f"task of instance {server.uuid}", functools.partial(_resume_one, host, server))
     for left in left_actions.found(host) if for_seconds > left_actions.AGE else ():
         do(f"end of action {left.id}", functools.partial(left_actions.end, host, left))
+
+
+def audit(host: ComputeHost, after: int, do: Do = crew.at_once) -> int:
+    """Compare the next few attachments of this host, after the row of that number; the number to go on after."""
+    found = attachments.connected_after(host.database, host.name, after, AUDITED)
+    for device in found:
+        if not host.server_locks.held(device.instance_uuid):
+            do(f"settling of volume {device.volume_id}", functools.partial(_settle_one, host, device))
+    return found[-1].id if len(found) == AUDITED else 0
 
 
 def note_stopped(host: ComputeHost, do: Do = crew.at_once) -> None:

@@ -231,6 +231,15 @@ def on_host(
         return [_record(row) for row in conn.execute(wanted)]
 
 
+def connected_after(database: db.Database, host: str, number: int, limit: int) -> list[BlockDevice]:
+    """The next living, connected rows of a host's servers after that row's number, at most so many."""
+    held = table.join(instances, instances.c.uuid == table.c.instance_uuid)
+    wanted = sa.select(*_COLUMNS).select_from(held).where(instances.c.host == host, instances.c.deleted == 0, _ALIVE)
+    wanted = wanted.where(_VOLUME, table.c.connection_info.is_not(None), table.c.id > number)
+    with database.connection() as conn:
+        return [_record(row) for row in conn.execute(wanted.order_by(table.c.id).limit(limit))]
+
+
 def was_attached(database: db.Database, server_id: str, volume_id: str) -> bool:
     """Whether the server once had the volume, or a reservation of it, and has it no more."""
     once = sa.select(table.c.id).where(table.c.instance_uuid == server_id, _OF_VOLUME, table.c.deleted != 0).limit(1)

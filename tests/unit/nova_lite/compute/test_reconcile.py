@@ -196,3 +196,58 @@ def restart(cloud: Cloud) -> None:
     with cloud.database.connection() as conn:
         conn.execute(models.block_device_mapping.update().values(created_at=long_ago))
     recovery.tick(cloud.host)
+
+
+def audited(cloud: Cloud) -> None:
+    """As many turns of the timer as it takes to compare everything."""
+    number = recovery.audit(cloud.host, 0)
+    while number:
+        number = recovery.audit(cloud.host, number)
+
+
+@pytest.mark.parametrize("count", [1, recovery.AUDITED, recovery.AUDITED + 2])
+def test_an_attachment_that_was_reset_in_cinder_loses_its_row_unless_the_guest_has_the_disk(
+    cloud: Cloud, flow: str, count: int
+) -> None:
+    server = cloud.boot().uuid
+    volumes = [cloud.twin.add_volume() for _ in range(count)]
+    for volume in volumes:
+        cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    audited(cloud)
+    for volume in volumes:
+        cloud.assert_attached(server, volume)
+    cloud.twin.attachments.clear()
+    for volume in volumes:
+        cloud.twin.volumes[volume]["status"] = "available"
+    audited(cloud)
+    # A running guest has them, so nobody else may get them.
+    assert {device.volume_id for device in cloud.devices(server)} == set(volumes) == cloud.disks(server).live
+    cloud.api.stop(cloud.ctx, server)
+    audited(cloud)
+    for volume in volumes:
+        cloud.assert_as_before(server, volume)
+
+
+def test_a_volume_that_is_gone_from_cinder_is_taken_off_the_host(cloud: Cloud, flow: str) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.api.stop(cloud.ctx, server)
+    cloud.twin.attachments.clear()
+    del cloud.twin.volumes[volume]
+    audited(cloud)
+    assert cloud.devices(server) == []
+    assert cloud.disks(server).stored == frozenset()
+
+
+def test_a_volume_that_somebody_else_has_by_now_is_not_touched(cloud: Cloud, flow: str) -> None:
+    server, other, volume = cloud.boot().uuid, cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    (mine,) = cloud.twin.attachments.values()
+    mine |= {"id": "another", "instance": other}
+    cloud.twin.attachments = {"another": mine}
+    cloud.api.stop(cloud.ctx, server)
+    cloud.twin.calls.clear()
+    audited(cloud)
+    assert cloud.devices(server) == []
+    assert (cloud.twin.status(volume), list(cloud.twin.attachments)) == ("in-use", ["another"])
+    assert not [call for call in cloud.twin.calls if call != "GET volumes"]
