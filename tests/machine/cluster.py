@@ -57,7 +57,7 @@ class Site:
                 "nova": {"endpoint": f"http://127.0.0.1:{COMPUTE_PORT}/v2.1", "timeout": 20, "retries": 2},
             },
         )
-        for name in LATE:
+        for name in (*LATE, *(f"{package}.cmd.{part}" for package, _, part in PARTS.values())):
             importlib.import_module(name)
         self.conf: dict[str, Any] = {}
         for name, (package, project, _) in PARTS.items():
