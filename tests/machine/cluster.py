@@ -57,7 +57,7 @@ class Site:
                 "nova": {"endpoint": f"http://127.0.0.1:{COMPUTE_PORT}/v2.1", "timeout": 20, "retries": 2},
             },
         )
-        for name in LATE:
+        for name in (*LATE, *(f"{package}.cmd.{part}" for package, _, part in PARTS.values())):
             importlib.import_module(name)
         self.conf: dict[str, Any] = {}
         for name, (package, project, _) in PARTS.items():
@@ -104,10 +104,14 @@ class Cluster:
 
     # Daemons
 
-    def start(self, name: str) -> None:
+    def start(self, name: str) -> sim.Task:
         """A new life of a daemon; its start is a task like others."""
         daemon = self.daemons[name] = sim.Daemon(name)
-        self.hub.spawn(f"{name}: start", daemon, lambda: self._start(daemon))
+        return self.hub.spawn(f"{name}: start", daemon, lambda: self._start(daemon))
+
+    def up(self, name: str) -> None:
+        """A new life of a daemon, which serves at once; what it does beside that is still to come."""
+        self.hub.run(self.start(name), 1_000_000)
 
     def start_all(self) -> None:
         """All five, one after the other."""

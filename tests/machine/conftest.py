@@ -22,10 +22,10 @@ from tests.machine import cluster  # noqa: E402 - not before eventlet is blocked
 
 ASKED = os.environ.get("NLITE_MACHINE_SEED") or "20261122"
 SEED = random.SystemRandom().randrange(2**32) if ASKED == "random" else int(ASKED)
-FEW = 100
+FEW = 40
 EXAMPLES = int(os.environ.get("NLITE_MACHINE_EXAMPLES") or FEW)
-# With ten times the examples every point is taken.
-STRIDE = 10
+# With twelve times the examples every point is taken.
+STRIDE = 12
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -1,7 +1,7 @@
 """One request, and one thing that goes wrong: each daemon killed at each point of it, each message lost, each doubled.
 
 Where the machine beside this looks for what nobody thought of, this leaves nothing out. A run by default takes every
-tenth point, others when the seed is another one; `test.sh machine` takes all.
+twelfth point, others when the seed is another one; `test.sh machine` takes all.
 """
 
 from __future__ import annotations
