@@ -16,6 +16,7 @@ from lite_common.wsgi import auth
 from nova_lite import errors as nova_errors
 from nova_lite import flavors, images, policies
 from nova_lite.api import (
+    attachment_sides,
     app,
     hypervisors,
     instance_actions,
@@ -242,6 +243,7 @@ class Api:
             external_events=server_external_events.ServerExternalEventsController(
                 self.events,  # type: ignore[arg-type]  # a fake
             ),
+            attachment_sides=attachment_sides.AttachmentSidesController(nobody, 1000),
         )
         self._app = app.application(
             self.controllers,
