@@ -16,8 +16,8 @@ from lite_common.wsgi import auth
 from nova_lite import errors as nova_errors
 from nova_lite import flavors, images, policies
 from nova_lite.api import (
-    attachment_sides,
     app,
+    attachment_sides,
     hypervisors,
     instance_actions,
     limits,
