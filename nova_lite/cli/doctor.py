@@ -23,7 +23,7 @@ NOVA_HEAL, CINDER_HEAL = "/os-attachment-sides/heal", "/os-volume-sides/heal"
 
 
 class Doctor(base.Command):
-    """Compare all sides of attachments: rows, target, session, device and guest; with --fix make them agree.
+    """Compare all sides of attachments; with --fix make them agree.
 
     Exit code 0: all agree. 1: something does not. 2: not everything could be seen. 3: typed wrong or not allowed.
     """

@@ -12,11 +12,12 @@ import pytest
 import webob
 
 from lite_common import errors, policy
-from lite_common.wsgi import auth
+from lite_common.wsgi import auth, records
 from nova_lite import errors as nova_errors
 from nova_lite import flavors, images, policies
 from nova_lite.api import (
     app,
+    attachment_sides,
     extensions,
     hypervisors,
     instance_actions,
@@ -246,6 +247,9 @@ class Api:
             ),
             extensions=extensions.ExtensionsController(),
             volume_proxies=volume_proxies.VolumeProxiesController(nobody),
+            steps=records.StepsController(nobody, 1000),
+            operations=records.OperationsController(nobody, 1000),
+            attachment_sides=attachment_sides.AttachmentSidesController(nobody, 1000),
         )
         self._app = app.application(
             self.controllers,
