@@ -52,11 +52,12 @@ class Table:
         self._db = database
         self._host = host
         self._name = name
+        self._operations = operations.Writer(database)
 
     def write(self, steps: Sequence[records.Step], news: Sequence[operations.News]) -> None:
-        """Keep the steps in one statement, operations in two or three each."""
+        """Keep them, in one statement for the steps and one for operations."""
         records.write(self._db, steps)
-        operations.write(self._db, news)
+        self._operations.write(news)
 
     def mark_died(self, alive: Sequence[str]) -> int:
         """Steps and operations that run in no living process have died; how many steps."""

@@ -1,37 +1,35 @@
 """The table of operations, the same in both services: what was wanted of a thing, and how far that has got.
 
-A row is one operation on one subject, over all daemons of the service that work on it: create, attach, delete ... Each
-new operation on a subject has the next generation. Rows are made of what the journal tells, after the fact and in any
-order; what keeps two requests from each other is the thing's own row, not this one. See docs/adr/0014.
+A row is one operation on one subject, over all daemons of the service that work on it: create, attach, delete ... Its
+own number is the generation: it grows with each new operation. Rows are made of what the journal tells, after the fact
+and in any order; what keeps two requests from each other is the thing's own row, not this one. See docs/adr/0014.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import logging
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
-from lite_common import db, errors, records
+from lite_common import db, records
 from lite_common.records import DIED, ERROR, OK, RUNNING, SUBJECTS
-
-LOG = logging.getLogger(__name__)
 
 SUPERSEDED = "superseded"
 # An operation of which nothing was heard for so many seconds belongs to nobody any more.
 LOST_AFTER = 3600.0
-ATTEMPTS = 10
+# So many things are remembered.
+REMEMBERED = 5000
 
 TABLE = sa.Table(
     "operations",
     records.metadata,
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
     sa.Column("subject", sa.String(36), nullable=False),
-    sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("wanted", sa.String(32), nullable=False),
     sa.Column("request_id", sa.String(64), nullable=False),
@@ -48,9 +46,9 @@ TABLE = sa.Table(
     sa.Column("finished_at", db.DateTime),
     sa.Column("outcome", sa.String(16), nullable=False),
     sa.Column("last_error", sa.Text),
-    sa.UniqueConstraint("subject", "generation", name="uniq_operations0subject0generation"),
     sa.UniqueConstraint("request_id", "kind", "subject", name="uniq_operations0request_id0kind0subject"),
     *(sa.Index(f"operations_{name}_id_idx", f"{name}_id") for name in SUBJECTS),
+    sa.Index("operations_subject_idx", "subject"),
     sa.Index("operations_started_at_idx", "started_at"),
     sa.Index("operations_outcome_idx", "outcome", "host", "service"),
     mysql_engine="InnoDB",
@@ -142,84 +140,76 @@ def merged(news: Iterable[News]) -> list[News]:
     return list(found.values())
 
 
-def write(database: db.Database, news: Iterable[News]) -> None:
-    """Add what is new to the rows, two or three statements for each operation.
+class Writer:
+    """Writes news of operations, those of a batch in one statement.
 
-    Raises errors.Unavailable when the database is down. News of the same operation may come from several daemons, and
-    again; of two at the same time one looks again.
+    It remembers of which subject things were told, so that news which do not name their subject are mostly placed
+    without asking the database.
     """
-    for one in merged(news):
-        with database.connection() as conn:
-            if not any(_tell(conn, one) for _ in range(ATTEMPTS)):
-                raise errors.Unavailable(f"The record of {one.kind} in {one.request_id} changes all the time.")
+
+    def __init__(self, database: db.Database) -> None:
+        self._db = database
+        self._subjects: dict[tuple[str, str, str, str], str] = {}
+
+    def write(self, news: Iterable[News]) -> None:
+        """Add what is new to the rows. News may come in any order, from several daemons, and again.
+
+        Raises errors.Unavailable when the database is down. What no row can hold is left out, and the log says so.
+        """
+        rows = [row for one in merged(news) if (row := self._row(one)) is not None]
+        if rows:
+            records.upsert(self._db, _upsert(self._db.engine.dialect.name), rows)
+
+    def _row(self, news: News) -> dict[str, Any] | None:
+        """The row as it would be made; None when it cannot be told what the news is about."""
+        subject = news.ids.get(news.about) or self._known(news)
+        if subject is None:
+            return None
+        self._remember(news, subject)
+        row = {name: getattr(news, name) for name in _TOLD}
+        row |= {f"{name}_id": news.ids.get(name) for name in SUBJECTS}
+        return row | {"subject": subject, "finished_at": None if news.outcome == RUNNING else news.updated_at}
+
+    def _remember(self, news: News, subject: str) -> None:
+        for name, value in news.ids.items():
+            self._subjects[news.request_id, news.kind, name, value] = subject
+        # The oldest go first: a dictionary keeps the order in which its keys came.
+        while len(self._subjects) > REMEMBERED:
+            del self._subjects[next(iter(self._subjects))]
+
+    def _known(self, news: News) -> str | None:
+        for name, value in news.ids.items():
+            if subject := self._subjects.get((news.request_id, news.kind, name, value)):
+                return subject
+        ids = (TABLE.c[f"{name}_id"] == value for name, value in news.ids.items())
+        own = (TABLE.c.request_id == news.request_id, TABLE.c.kind == news.kind)
+        with self._db.connection() as conn:
+            found: str | None = conn.execute(sa.select(TABLE.c.subject).where(*own, *ids)).scalar()
+        return found
 
 
-def _tell(conn: sa.Connection, news: News) -> bool:
-    """Whether it is written; if not, somebody else was faster."""
-    subject = news.ids.get(news.about)
-    found = conn.execute(_find(news, subject)).first()
-    row = None if found is None else dict(found._mapping)
-    if row is None and subject is None:
-        # Its beginning was not recorded, or is not yet; what it is about cannot be told.
-        return True
-    if row is None:
-        return _insert(conn, news, str(subject))
-    values = _values(row, news)
-    same = (TABLE.c.id == row["id"], TABLE.c.updated_at == row["updated_at"], TABLE.c.outcome == row["outcome"])
-    if all(row[name] == value for name, value in values.items()):
-        return True
-    if conn.execute(TABLE.update().where(*same).values(values)).rowcount == 0:
-        return False
-    _supersede(conn, row["subject"], row["generation"], values["outcome"])
-    return True
-
-
-def _find(news: News, subject: str | None) -> sa.Select:
-    known = {"subject": subject} if subject else {f"{name}_id": value for name, value in news.ids.items()}
-    own = (TABLE.c.request_id == news.request_id, TABLE.c.kind == news.kind)
-    return sa.select(TABLE).where(*own, *(TABLE.c[name] == value for name, value in known.items()))
-
-
-def _insert(conn: sa.Connection, news: News, subject: str) -> bool:
-    """The unique key over subject and generation is what compares and swaps."""
-    last = conn.execute(sa.select(sa.func.max(TABLE.c.generation)).where(TABLE.c.subject == subject)).scalar()
-    row = {name: getattr(news, name) for name in News.__dataclass_fields__ if name not in ("about", "ids")}
-    row |= {f"{name}_id": news.ids.get(name) for name in SUBJECTS}
-    row |= {"subject": subject, "generation": (last or 0) + 1, "finished_at": _end(news)}
-    try:
-        conn.execute(TABLE.insert(), row)
-    except db.Duplicate:
-        return False
-    _supersede(conn, subject, row["generation"], news.outcome)
-    return True
-
-
-def _supersede(conn: sa.Connection, subject: str, generation: int, outcome: str) -> None:
-    """What has been done to the thing ends whatever else was wanted of it before and was not heard of again."""
-    if outcome == OK:
-        older = (TABLE.c.subject == subject, TABLE.c.generation < generation, TABLE.c.outcome == RUNNING)
-        conn.execute(TABLE.update().where(*older).values(outcome=SUPERSEDED))
-
-
-def _values(row: Mapping[str, Any], news: News) -> dict[str, Any]:
-    """The columns that change: news that are older than the row tell of its beginning only."""
-    values: dict[str, Any] = {f"{name}_id": row[f"{name}_id"] or news.ids.get(name) for name in SUBJECTS}
-    values["started_at"] = min(row["started_at"], news.started_at)
-    values["last_error"] = row["last_error"] or news.last_error
-    values["outcome"] = row["outcome"]
-    if news.updated_at < row["updated_at"]:
-        return values
-    values |= {name: getattr(news, name) for name in ("service", "host", "process", "updated_at")}
-    values |= {name: getattr(news, name) or row[name] for name in ("step_begun", "step_finished")}
-    values["last_error"] = news.last_error or row["last_error"]
-    # What has ended goes on only where somebody says that it ended differently.
-    if news.outcome != RUNNING or row["outcome"] not in (OK, ERROR):
-        values |= {"outcome": news.outcome, "finished_at": _end(news)}
-    return values
-
-
-def _end(news: News) -> datetime.datetime | None:
-    return None if news.outcome == RUNNING else news.updated_at
+@functools.cache
+def _upsert(dialect: str) -> Any:
+    """The row, or what it changes of the one that is there."""
+    insert, new = records.inserting(TABLE, dialect)
+    old = TABLE.c
+    newer = new.updated_at >= old.updated_at
+    has_ended = old.outcome.in_(records.literals(OK, ERROR))
+    ends = new.outcome != records.literals(RUNNING)[0]
+    # An end counts whenever it comes; that something still runs, only of what has not ended and is not older news.
+    counts = sa.or_(sa.and_(ends, sa.or_(newer, sa.not_(has_ended))), sa.and_(newer, sa.not_(has_ended)))
+    values: dict[str, Any] = {f"{name}_id": sa.func.coalesce(old[f"{name}_id"], new[f"{name}_id"]) for name in SUBJECTS}
+    values["started_at"] = sa.case((new.started_at < old.started_at, new.started_at), else_=old.started_at)
+    for name in ("step_begun", "step_finished", "last_error"):
+        latest = sa.func.coalesce(new[name], old[name])
+        values[name] = sa.case((newer, latest), else_=sa.func.coalesce(old[name], new[name]))
+    for name in ("service", "host", "process"):
+        values[name] = sa.case((newer, new[name]), else_=old[name])
+    # These come last, in this order: MySQL sees what it has just set.
+    for name in ("finished_at", "outcome"):
+        values[name] = sa.case((counts, new[name]), else_=old[name])
+    values["updated_at"] = sa.case((newer, new.updated_at), else_=old.updated_at)
+    return records.or_update(insert, ["request_id", "kind", "subject"], values)
 
 
 def mark_died(database: db.Database, host: str, service: str, alive: Sequence[str]) -> int:
@@ -241,13 +231,26 @@ def prune(database: db.Database, before: datetime.datetime) -> int:
 
 
 _PLAIN = tuple(name for name in Operation.__dataclass_fields__ if name != "ids")
-_SHOWN = sa.select(TABLE.c.id, *(TABLE.c[f"{name}_id"] for name in SUBJECTS), *(TABLE.c[name] for name in _PLAIN))
+_TOLD = tuple(name for name in News.__dataclass_fields__ if name not in ("about", "ids"))
+_later = TABLE.alias("later")
+# What was done to a thing ends whatever was wanted of it before and was not heard of again.
+_IS_SUPERSEDED = sa.exists().where(
+    _later.c.subject == TABLE.c.subject, _later.c.started_at > TABLE.c.started_at, _later.c.outcome == OK
+)
+_OUTCOME = sa.case((sa.and_(TABLE.c.outcome == RUNNING, _IS_SUPERSEDED), SUPERSEDED), else_=TABLE.c.outcome)
+_COMPUTED: dict[str, sa.ColumnElement[Any]] = {"generation": TABLE.c.id, "outcome": _OUTCOME}
+_SHOWN = sa.select(
+    TABLE.c.id,
+    *(TABLE.c[f"{name}_id"] for name in SUBJECTS),
+    *(_COMPUTED[name].label(f"{name}_told") if name in _COMPUTED else TABLE.c[name] for name in _PLAIN),
+)
 
 
 def page(database: db.Database, filters: Filters) -> list[tuple[int, Operation]] | None:
     """The operations, the oldest first, each with its row's number; None when the marker is no row."""
     wanted: dict[str, str | None] = {f"{name}_id": value for name, value in filters.ids.items()}
     wanted |= {"request_id": filters.request_id, "outcome": filters.outcome}
-    statement = _SHOWN.where(*(TABLE.c[name] == value for name, value in wanted.items() if value is not None))
+    columns = {**TABLE.c, "outcome": _OUTCOME}
+    statement = _SHOWN.where(*(columns[name] == value for name, value in wanted.items() if value is not None))
     found = records.page_of(database, TABLE, statement, filters)
     return None if found is None else [(row[0], records.told(Operation, _PLAIN, row)) for row in found]

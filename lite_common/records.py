@@ -126,55 +126,61 @@ _END = ("finished_at", "error", "error_type", "outcome")
 
 
 def write(database: db.Database, steps: Sequence[Step]) -> None:
-    """Add the steps, or what is new of them. A step that no row can hold is left out, and the log says so.
+    """Add the steps, or what is new of them.
 
-    Raises errors.Unavailable when the database is down.
+    Raises errors.Unavailable when the database is down. What no row can hold is left out, and the log says so.
     """
-    rows = [_row(step) for step in steps]
-    if not rows:
-        return
+    if steps:
+        upsert(database, _upsert(database.engine.dialect.name), [_row(step) for step in steps])
+
+
+def upsert(database: db.Database, statement: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Run the statement for all rows at once; one bad row does not keep the others out. Raises as `write`."""
     try:
-        _write(database, rows)
+        if database.is_sqlite:
+            # There it is a statement for each row; together they are one transaction.
+            database.run(lambda conn: conn.execute(statement, rows) and None)
+        else:
+            with database.connection() as conn:
+                conn.execute(statement, rows)
     except db_exc.DBDeadlock as err:
-        raise errors.Unavailable("The table of steps is busy.") from err
+        raise errors.Unavailable("The tables of records are busy.") from err
     except db_exc.DBError as err:
         if len(rows) == 1:
-            LOG.warning("a step cannot be recorded: %s", err)
+            LOG.warning("a step or an operation cannot be recorded: %s", err)
             return
-        # One bad step must not keep the others out.
-        for step in steps:
-            write(database, [step])
+        for row in rows:
+            upsert(database, statement, [row])
 
 
-def _write(database: db.Database, rows: list[dict[str, Any]]) -> None:
-    statement = _upsert(database.engine.dialect.name)
-    if database.is_sqlite:
-        # There it is a statement for each row; together they are one transaction.
-        database.run(lambda conn: conn.execute(statement, rows) and None)
-    else:
-        with database.connection() as conn:
-            conn.execute(statement, rows)
+def inserting(table: sa.Table, dialect: str) -> tuple[Any, Any]:
+    """An INSERT, and the columns of the row that it would have made, for `or_update`."""
+    if dialect == "sqlite":
+        insert = sqlite.insert(table)
+        return insert, insert.excluded
+    # PyMySQL makes one statement of all rows of this form.
+    insert_mysql = mysql.insert(table)
+    return insert_mysql, insert_mysql.inserted
+
+
+def or_update(insert: Any, key: Sequence[str], values: Mapping[str, Any]) -> Any:
+    """The INSERT that, where the key is there, sets these values, in their order."""
+    if isinstance(insert, sqlite.Insert):
+        return insert.on_conflict_do_update(index_elements=list(key), set_=dict(values))
+    return insert.on_duplicate_key_update(list(values.items()))
+
+
+def literals(*words: str) -> list[Any]:
+    """Words written out: PyMySQL puts rows together only where nothing but the row itself is bound."""
+    return [sa.literal_column(f"'{word}'") for word in words]
 
 
 @functools.cache
 def _upsert(dialect: str) -> Any:
-    if dialect == "sqlite":
-        insert = sqlite.insert(STEPS)
-        new: Any = insert.excluded
-    else:
-        # PyMySQL makes one statement of all rows of this form.
-        insert_mysql = mysql.insert(STEPS)
-        new = insert_mysql.inserted
-    is_news = sa.or_(STEPS.c.outcome == sa.literal_column(f"'{RUNNING}'"), new.outcome.in_(_words(OK, ERROR)))
-    values = [(name, sa.case((is_news, new[name]), else_=STEPS.c[name])) for name in _END]
-    if dialect == "sqlite":
-        return insert.on_conflict_do_update(index_elements=["host", "service", "process", "number"], set_=dict(values))
-    return insert_mysql.on_duplicate_key_update(values)
-
-
-def _words(*words: str) -> list[Any]:
-    # Written out: PyMySQL puts rows together only where nothing but the row itself is bound.
-    return [sa.literal_column(f"'{word}'") for word in words]
+    insert, new = inserting(STEPS, dialect)
+    is_news = sa.or_(STEPS.c.outcome == literals(RUNNING)[0], new.outcome.in_(literals(OK, ERROR)))
+    values = {name: sa.case((is_news, new[name]), else_=STEPS.c[name]) for name in _END}
+    return or_update(insert, ["host", "service", "process", "number"], values)
 
 
 def _row(step: Step) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from oslo_context import context as oslo_context
 
-from lite_common import context, errors, journal, journal_file, operations, records, service, trace
+from lite_common import context, db, errors, journal, journal_file, operations, records, service, trace
 from tests.fixtures import stack
 
 SERVER = "11111111-1111-4111-8111-111111111111"
@@ -301,7 +301,7 @@ def test_a_directory_that_cannot_be_written_stops_nobody(
 
 KILLED = """
     import sys, time
-    from lite_common import errors, journal, trace
+    from lite_common import context, errors, journal, trace
 
     class Down:
         def __getattr__(self, name):
@@ -312,9 +312,15 @@ KILLED = """
     journal.Journal(sys.argv[1], "nova-compute", sys.argv[2], Down(), keep=0, longest=1 << 20).start()
     with trace.step("finished"):
         pass
-    with trace.step("outer"), trace.step("unfinished"):
-        print("now", flush=True)
-        time.sleep(60)
+
+    @trace.operation("attach", "attached", about="volume", volume="volume_id")
+    def attach(volume_id):
+        with trace.step("outer"), trace.step("unfinished"):
+            print("now", flush=True)
+            time.sleep(60)
+
+    context.RequestContext()
+    attach("11111111-1111-4111-8111-111111111111")
 """
 
 
@@ -349,6 +355,30 @@ def test_what_a_killed_process_left_is_shipped(tmp_path: Path, store: MemoryStor
     assert [name.partition("@")[0] for name in alive] == [str(os.getpid())]
     wait(lambda: left not in files(tmp_path))
     part.stop(5)
+
+
+def test_what_was_in_work_in_a_killed_process_has_died(tmp_path: Path) -> None:
+    process = killed(tmp_path)
+    process.kill()
+    process.communicate()
+    database = db.Database(f"sqlite:///{tmp_path}/records.sqlite")
+    records.metadata.create_all(database.engine)
+    table = journal.Table(database, "host1", "nova-compute")
+    part = journal.Journal(str(tmp_path), "nova-compute", "host1", table, keep=0, longest=1 << 20)
+    part.start()
+
+    def told() -> dict[str, str]:
+        page = records.page(database, records.StepFilters()) or []
+        return {step.step: step.outcome for _, step in page}
+
+    wait(lambda: told() == {"finished": "ok", "outer": "died", "unfinished": "died"})
+    wait(lambda: len(files(tmp_path)) == 1)
+    page = operations.page(database, operations.Filters(ids={"volume": SERVER})) or []
+    assert [(one.kind, one.outcome, one.step_begun, one.step_finished) for _, one in page] == [
+        ("attach", "died", "unfinished", None)
+    ]
+    part.stop(5)
+    database.close()
 
 
 def test_a_living_process_is_left_alone_and_so_is_another_host(tmp_path: Path, store: MemoryStore) -> None:

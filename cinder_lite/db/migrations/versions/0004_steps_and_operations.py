@@ -60,7 +60,6 @@ def _operations() -> None:
         "operations",
         _id(),
         sa.Column("subject", sa.String(36), nullable=False),
-        sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
         sa.Column("wanted", sa.String(32), nullable=False),
         sa.Column("request_id", sa.String(64), nullable=False),
@@ -77,11 +76,10 @@ def _operations() -> None:
         sa.Column("finished_at", DateTime),
         sa.Column("outcome", sa.String(16), nullable=False),
         sa.Column("last_error", sa.Text),
-        sa.UniqueConstraint("subject", "generation", name="uniq_operations0subject0generation"),
         sa.UniqueConstraint("request_id", "kind", "subject", name="uniq_operations0request_id0kind0subject"),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
-    for columns in (*([name] for name in SUBJECTS), ["started_at"]):
+    for columns in (*([name] for name in SUBJECTS), ["subject"], ["started_at"]):
         op.create_index(f"operations_{columns[0]}_idx", "operations", columns)
     op.create_index("operations_outcome_idx", "operations", ["outcome", "host", "service"])
