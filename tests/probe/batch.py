@@ -112,8 +112,8 @@ def _judged(stack: ProbeStack, attempts: Sequence[Attempt], elapsed: float) -> b
     others = ((volume, found.detached()) for volume, found in world.volumes.items() if volume not in mine)
     strays = [*world.strays, *(f"volume {volume}: {wrong}" for volume, wrong in others if wrong)]
     if strays:
-        able = [attempt for attempt in attempts if not attempt.cell.needs_guest] or attempts
-        for attempt in able:
+        makers = [attempt for attempt in attempts if attempt.cell.operation == cells.CREATE]
+        for attempt in makers or attempts:
             attempt.blame(", ".join(strays))
     return not any(attempt.wrong for attempt in attempts)
 
