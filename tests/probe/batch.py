@@ -24,6 +24,7 @@ HEAL_LIMIT = 60.0
 # Right is what stays right so long.
 STEADY = 1.0
 PAUSE = 0.2
+LAST_LINE = 0.5
 _numbers = itertools.count(1)
 
 
@@ -33,6 +34,8 @@ def dry_run(stack: ProbeStack, operations: Sequence[str]) -> dict[str, dict[str,
     taken = {}
     for operation in operations:
         subject = stack.create_volume("dry") if operation == cells.DELETE else volume
+        # The last line of the log comes after the status that was awaited.
+        time.sleep(LAST_LINE)
         with stack.logged() as told:
             if operation == cells.ATTACH:
                 stack.attach(server, subject)
@@ -42,8 +45,7 @@ def dry_run(stack: ProbeStack, operations: Sequence[str]) -> dict[str, dict[str,
                 stack.give_back(stack.create_volume("dry"))
             else:
                 stack.delete_volume(subject)
-            # The log's last line comes after the status that was awaited.
-            time.sleep(0.5)
+            time.sleep(LAST_LINE)
         taken[operation] = {name: steps for name, log in told.items() if (steps := cells.steps_in(log))}
     stack.give_back(volume)
     return taken
@@ -110,8 +112,8 @@ def _judged(stack: ProbeStack, attempts: Sequence[Attempt], elapsed: float) -> b
     others = ((volume, found.detached()) for volume, found in world.volumes.items() if volume not in mine)
     strays = [*world.strays, *(f"volume {volume}: {wrong}" for volume, wrong in others if wrong)]
     if strays:
-        able = [attempt for attempt in attempts if not attempt.cell.needs_guest] or attempts
-        for attempt in able:
+        makers = [attempt for attempt in attempts if attempt.cell.operation == cells.CREATE]
+        for attempt in makers or attempts:
             attempt.blame(", ".join(strays))
     return not any(attempt.wrong for attempt in attempts)
 

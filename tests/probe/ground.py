@@ -25,7 +25,7 @@ GUESTS = 10
 REACH_LIMIT = 20.0
 # Longer than any daemon lives that is held at a step.
 HELD = 600.0
-HOSTS = {"fault_injection": True, "rpc_response_timeout": 8, "rpc_workers": 32}
+HOSTS = {"fault_injection": True, "rpc_response_timeout": 10, "rpc_workers": 32}
 NOVA = {"DEFAULT": HOSTS, "cinder": {"timeout": 20, "retries": 1}, "api": {"threads": 32}}
 CINDER = {"DEFAULT": {**HOSTS, "quota_volumes": 1000, "quota_gigabytes": 10000}, "api": {"threads": 32}}
 
