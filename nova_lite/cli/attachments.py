@@ -8,7 +8,7 @@ import argparse
 import typing
 from collections.abc import Iterable, Sequence
 
-from nova_lite.cli import base, errors, lookup, servers, volumes, wait
+from nova_lite.cli import base, errors, failures, lookup, servers, volumes, wait
 
 # Up to this many volumes are asked for one by one; beyond, one list of all volumes is cheaper.
 FEW_VOLUMES = 5
@@ -135,14 +135,17 @@ class List(base.Lister):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Sequence[typing.Any]]]:
-        """Return one row per attachment that nova lists."""
+        """Return one row per attachment that nova lists, with its last failure; those of other volumes are notes."""
         server = lookup.server(self.cloud, parsed_args.server)
         path = f"/servers/{server['id']}/os-volume_attachments"
         listed = self.cloud.get("compute", path)["volumeAttachments"]
         in_cinder = _cinder_attachments(self, server["id"]) if listed else {}
         names = self._volume_names([item["volumeId"] for item in listed])
-        header = ("Volume ID", "Volume Name", "Device", "Attachment ID", "Status")
-        return header, [
+        plugged = {item["volumeId"] for item in listed}
+        failed = failures.of_server(self.cloud, server["id"])
+        self._note_failures({key: value for key, value in failed.items() if key not in plugged})
+        header: Sequence[str] = ("Volume ID", "Volume Name", "Device", "Attachment ID", "Status")
+        rows: list[Sequence[typing.Any]] = [
             (
                 item["volumeId"],
                 names.get(item["volumeId"]),
@@ -152,6 +155,14 @@ class List(base.Lister):
             )
             for item in listed
         ]
+        if plugged & set(failed):
+            header = (*header, "Last Failure")
+            rows = [(*row, failures.Cell(failed[row[0]]) if row[0] in failed else None) for row in rows]
+        return header, rows
+
+    def _note_failures(self, failed: dict[str, lookup.Record]) -> None:
+        for volume_id, failure in failed.items():
+            self.note(f"volume {volume_id}: {failures.sentence(failure)}; see: nlite trace {failure['request_id']}")
 
     def _volume_names(self, ids: list[str]) -> dict[str, str]:
         if len(ids) > FEW_VOLUMES:
@@ -190,7 +201,7 @@ def _judge_attach(
 def _log_hint(request_id: str) -> str:
     if not request_id:
         return servers.LOG_HINT
-    return f"`nlite service-list` shows the services; look for {request_id} in the log of nova-lite-compute"
+    return f"`nlite trace {request_id}` tells what happened; `nlite service-list` shows the services"
 
 
 def _busy_hint(error: errors.ApiError, server: lookup.Record) -> str:

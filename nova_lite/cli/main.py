@@ -54,6 +54,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Stack": {
         "service-list": ("services:List", "List the services of nova and cinder, and whether they are up."),
+        "trace": ("trace:Trace", "Tell the story of a request, or of all on a server or volume, over all daemons."),
     },
 }
 # Libraries whose log lines go to stderr: with --debug all of them, else errors only.

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Callable, Iterable, Sequence
 from urllib import parse
 
-from nova_lite.cli import base, columns, errors, lookup, wait
+from nova_lite.cli import base, columns, errors, failures, lookup, wait
 
 # Nova API reference, "power_state" of a server.
 POWER_STATES = {0: "NOSTATE", 1: "running", 3: "paused", 4: "shut down", 6: "crashed", 7: "suspended"}
@@ -84,8 +84,11 @@ class Show(base.ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[typing.Any]]:
-        """Return the server's record."""
-        return _shown(lookup.server(self.cloud, parsed_args.server))
+        """Return the server's record, and its last failed attach or detach if nothing has succeeded since."""
+        server = lookup.server(self.cloud, parsed_args.server)
+        names, values = _shown(server)
+        failed = list(failures.of_server(self.cloud, server["id"]).values())
+        return ((*names, "last_failure"), (*values, failures.Cell(failed[-1]))) if failed else (names, values)
 
 
 class _OnServers(base.Command):

@@ -5,7 +5,7 @@ import functools
 import typing
 from collections.abc import Iterable, Sequence
 
-from nova_lite.cli import base, columns, errors, lookup, wait
+from nova_lite.cli import base, columns, errors, failures, lookup, wait
 
 LOG_HINT = "`nlite service-list` shows the services; the log of cinder-lite-volume has the details"
 # Statuses in which a volume stays until somebody acts (Cinder API reference, volume statuses).
@@ -118,8 +118,11 @@ class Show(base.ShowOne):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[typing.Any]]:
-        """Return the volume's record."""
-        return shown(self, lookup.volume(self.cloud, parsed_args.volume))
+        """Return the volume's record, and its last failed attach or detach if nothing has succeeded since."""
+        volume = lookup.volume(self.cloud, parsed_args.volume)
+        names, values = shown(self, volume)
+        failure = failures.of_volume(self.cloud, volume["id"])
+        return (names, values) if failure is None else ((*names, "last_failure"), (*values, failures.Cell(failure)))
 
 
 class Extend(base.ShowOne):

@@ -33,6 +33,7 @@ class FakeStack:
         self.refusals: list[tuple[str, str, int, typing.Any]] = []
         self.requests: list[tuple[str, str, typing.Any, dict[str, str]]] = []
         self.actions: dict[str, list[Record]] = collections.defaultdict(list)
+        self.steps: dict[str, list[Record]] = {}
         self.console = ""
         self.page_size = 1000
         self._lock = threading.Lock()
@@ -321,6 +322,24 @@ def _cinder_attachments(stack: FakeStack, query: dict[str, str], body: typing.An
     return 200, {"attachments": rows}
 
 
+def _steps(stack: FakeStack, service: str, query: dict[str, str], body: typing.Any) -> Answer:
+    """The records of one service as GET /os-steps tells them; 404 where a test has filled in none, as elsewhere."""
+    side = {"v2.1": "nova", "v3": "cinder"}[service]
+    if side not in stack.steps:
+        return 404, {"itemNotFound": {"code": 404, "message": "The resource could not be found."}}
+    rows = stack.steps[side]
+    touching = {kind: query[f"{kind}_id"] for kind in ("server", "volume", "attachment") if f"{kind}_id" in query}
+    requests = {row["request_id"] for row in rows if all(row["ids"].get(k) == v for k, v in touching.items())}
+    found = [
+        row | {"id": str(place)}
+        for place, row in enumerate(rows)
+        if row["request_id"] in requests
+        and row["request_id"] == query.get("request_id", row["request_id"])
+        and row["started_at"] >= query.get("since", "")
+    ]
+    return stack.page("steps", found, query, f"/{service}/os-steps")
+
+
 def _table(name: str) -> typing.Callable[..., Answer]:
     def answer(stack: FakeStack, query: dict[str, str], body: typing.Any) -> Answer:
         return stack.page(name, getattr(stack, name), query, "")
@@ -357,6 +376,7 @@ ROUTES: list[tuple[str, str, typing.Callable[..., Answer]]] = [
     ("DELETE", r"/v3/snapshots/([^/]+)", _snapshot_delete),
     ("GET", r"/v3/attachments", _cinder_attachments),
     ("GET", r"/v3/os-services", _services("volume")),
+    ("GET", r"/(v2.1|v3)/os-steps", _steps),
     ("GET", r"/image/v2/images", _table("images")),
 ]
 

@@ -57,7 +57,7 @@ def test_attach_that_falls_back_fails_and_names_the_request(nlite, stack, pair, 
     assert result.code == 1
     assert result.out == ""
     assert f"error: volume v1 was not attached to c1: {text}" in result.err
-    assert "look for req-" in result.err
+    assert "`nlite trace req-" in result.err
     assert "Attaching v1 to c1: failed" in result.err
 
 
