@@ -109,6 +109,11 @@ COMMON: Options = {
             help="MiB of steps that a daemon keeps in a file below state_path/journal while the database is down; "
             "beyond it the oldest ones are dropped.",
         ),
+        cfg.StrOpt(
+            "otlp_endpoint",
+            help="Where steps are sent as OpenTelemetry spans (OTLP over HTTP), such as http://collector:4318; the "
+            "path /v1/traces is added where there is none. Needs the extra `otel`. Unset: nothing is sent.",
+        ),
     ),
     "service_auth": (
         cfg.StrOpt(

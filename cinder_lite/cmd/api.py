@@ -17,7 +17,7 @@ from cinder_lite.db import migrations, services
 from cinder_lite.scheduler import rpcapi as scheduler_rpc
 from cinder_lite.volume import requests
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, db, ground, journal, policy, rpc
+from lite_common import config, db, ground, journal, policy, rpc, telemetry
 from lite_common.wsgi import auth, server
 
 NAME = "cinder-lite-api"
@@ -69,6 +69,7 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
         [
             ground.Ground(database, bus, migrations.HEAD, migrations.SYNC_COMMAND),
             journal.from_conf(conf, database, "cinder-api", prunes=True),
+            *telemetry.parts(conf, "cinder-api"),
             http,
         ],
         stop_timeout=conf.graceful_shutdown_timeout,

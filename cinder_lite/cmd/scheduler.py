@@ -17,7 +17,7 @@ from cinder_lite.db import migrations, services
 from cinder_lite.scheduler import core, host_state, manager
 from cinder_lite.scheduler import rpcapi as scheduler_rpc
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, context, db, errors, ground, journal, rpc
+from lite_common import config, context, db, errors, ground, journal, rpc, telemetry
 
 NAME = "cinder-lite-scheduler"
 BINARY = "cinder-scheduler"
@@ -69,6 +69,7 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
         [
             ground.Ground(database, bus, migrations.HEAD, migrations.SYNC_COMMAND),
             journal.from_conf(conf, database, BINARY),
+            *telemetry.parts(conf, BINARY),
             service.Periodic("report", conf.report_interval, beat, at_start=True),
             bus.server(scheduler_rpc.TOPIC, conf.host, endpoint, conf.rpc_workers),
             _AskForReports(volume),

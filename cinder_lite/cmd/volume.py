@@ -25,7 +25,7 @@ from cinder_lite.targets import base as targets
 from cinder_lite.volume import backend as backends
 from cinder_lite.volume import manager, recovery, reports
 from cinder_lite.volume import rpcapi as volume_rpc
-from lite_common import config, db, errors, ground, journal, privilege, rpc
+from lite_common import config, db, errors, ground, journal, privilege, rpc, telemetry
 
 LOG = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ def build(conf: cfg.ConfigOpts, parts: Mapping[str, Parts] | None = None) -> ser
     all_parts: list[service.Part] = [
         ground.Ground(database, bus, migrations.HEAD, migrations.SYNC_COMMAND),
         journal.from_conf(conf, database, "cinder-volume"),
+        *telemetry.parts(conf, "cinder-volume"),
     ]
     for name in conf.enabled_backends:
         driver, target = (parts or {}).get(name) or _parts(conf, name)

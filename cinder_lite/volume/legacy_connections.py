@@ -26,7 +26,10 @@ def initialize_connection(
     access is gone.
     """
     backend.target.validate_connector(connector)
-    with backend.work_on(ctx, volume_id, "initialize_connection"):
+    with (
+        backend.messages.about(ctx, volume_id, messages.ATTACH_VOLUME),
+        backend.work_on(ctx, volume_id, "initialize_connection"),
+    ):
         with trace.step("initialize_connection", volume=volume_id):
             with backend.database.connection() as conn:
                 found = rows.find(conn, volume_id)

@@ -11,7 +11,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, ground, journal, policy, rpc
+from lite_common import db, ground, journal, policy, rpc, telemetry
 from lite_common.wsgi import auth, records, server
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
@@ -66,6 +66,7 @@ def build(conf: cfg.ConfigOpts) -> service.Service:
         [
             ground.Ground(database, bus, nova_db.HEAD, nova_db.SYNC_COMMAND),
             journal.from_conf(conf, database, NAME, prunes=True),
+            *telemetry.parts(conf, NAME),
             service.Periodic(
                 "report", conf.report_interval, lambda: services.report(database, conf.host, NAME, ""), at_start=True
             ),

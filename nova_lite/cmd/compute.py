@@ -16,7 +16,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import db, errors, ground, journal, privilege, rpc
+from lite_common import db, errors, ground, journal, privilege, rpc, telemetry
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
 from nova_lite.compute import host as compute_host
@@ -119,6 +119,7 @@ def build(
         [
             ground.Ground(database, bus, nova_db.HEAD, nova_db.SYNC_COMMAND),
             journal.from_conf(conf, database, services.COMPUTE),
+            *telemetry.parts(conf, services.COMPUTE),
             _Hypervisor(host.virt),
             _Storage(host.connector),
             bus.server(rpcapi.TOPIC, conf.host, endpoint, conf.rpc_workers),
