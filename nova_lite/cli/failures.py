@@ -57,7 +57,7 @@ def standing(stories: Sequence[Story]) -> dict[str, Record]:
         known = found.get(volume)
         if story.outcome is Outcome.OK and story.operation:
             # What a timer tidies up does not make the failure good, unless it finishes what was asked for.
-            if _asked_for(story) or (known is not None and known["operation"] == story.operation):
+            if story.user or (known is not None and known["operation"] == story.operation):
                 found.pop(volume, None)
         elif volume and _tells(story) and story.operation in OPERATIONS:
             found.pop(volume, None)
@@ -80,11 +80,7 @@ def _standing(
 
 def _tells(story: Story) -> bool:
     """Whether it is a request of somebody that has ended, well or not."""
-    return _asked_for(story) and bool(story.operation) and not story.running
-
-
-def _asked_for(story: Story) -> bool:
-    return any(step.raw.get("user_id") for step in story.steps)
+    return bool(story.user and story.operation and not story.running)
 
 
 def _record(story: Story, volume: str) -> Record:

@@ -96,6 +96,11 @@ class Story:
         return found
 
     @property
+    def user(self) -> str:
+        """Who asked for it; "" for work that a daemon began by itself."""
+        return next((str(step.raw["user_id"]) for step in self.steps if step.raw.get("user_id")), "")
+
+    @property
     def running(self) -> bool:
         """Whether a step of it has not ended."""
         return any(step.outcome is Outcome.RUNNING for step in self.steps)

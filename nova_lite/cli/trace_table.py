@@ -52,7 +52,7 @@ def heading(story: Story, style: Style) -> list[str]:
     return [
         style.paint(story.request_id or "(no request)", trace_text.BOLD),
         *wrapped(trace_text.title(story), style),
-        style.paint(trace_text.summary(story), trace_text.COLOURS[story.outcome]),
+        *(style.paint(line, trace_text.COLOURS[story.outcome]) for line in wrapped(trace_text.summary(story), style)),
     ]
 
 

@@ -68,9 +68,10 @@ def title(story: Story) -> str:
 
 
 def summary(story: Story) -> str:
-    """Return when the request began, how long it took and how it ended."""
+    """Return when the request began, how long it took, how it ended and who asked for it."""
     ends = "still running" if story.running else {Outcome.OK: "ok"}.get(story.outcome, "failed")
-    return f"{when(story.began)}, {duration(story.seconds)}, {ends}"
+    asked = f"asked for by {story.user}" if story.user else "asked for by nobody: recovery, or a timer"
+    return f"{when(story.began)}, {duration(story.seconds)}, {ends}, {asked}"
 
 
 def remarks(story: Story, reasons: bool = True) -> list[str]:

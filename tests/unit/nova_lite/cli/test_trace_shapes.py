@@ -10,7 +10,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from nova_lite.cli import trace_diagram, trace_mermaid, trace_sequence, trace_steps, trace_story, trace_svg, trace_table
+from nova_lite.cli import (
+    failures,
+    trace_diagram,
+    trace_mermaid,
+    trace_sequence,
+    trace_steps,
+    trace_story,
+    trace_svg,
+    trace_table,
+)
 from nova_lite.cli.trace_text import Style
 from tests.unit.nova_lite.cli import step_records
 
@@ -25,6 +34,23 @@ RECORDS = {
     "detach": step_records.detach(),
 }
 STORIES = {name: trace_story.stories(map(trace_steps.read, records)) for name, records in RECORDS.items()}
+
+
+# The page's examples, each in a fence of its own.
+EXAMPLES = ("attach-table", "attach-80", "attach-mermaid", "refused-table", "refused-failure")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_page_shows_what_is_drawn(name):
+    page = (pathlib.Path(__file__).parents[4] / "docs" / "trace.md").read_text()
+    fence = "```mermaid\n" if name.endswith("mermaid") else "```\n"
+    drawn = (GOLDEN / f"{name}.txt").read_text()
+    assert f"{fence}{drawn}```\n" in page, f"put tests/unit/nova_lite/cli/golden/{name}.txt into docs/trace.md"
+
+
+def test_the_sentence_about_a_failure():
+    (failure,) = failures.standing(STORIES["refused"]).values()
+    check("refused-failure", failures.Cell(failure).human_readable() + "\n")
 
 
 def check(name, text):
@@ -132,6 +158,7 @@ STATEMENT = re.compile(
 
 @pytest.mark.parametrize("name", STORIES)
 def test_mermaid(name):
+    check(f"{name}-mermaid", trace_mermaid.mermaid(STORIES[name], []))
     header, *lines = trace_mermaid.mermaid([*STORIES[name], *STORIES["detach"]], ["a note"]).splitlines()
     assert header == "sequenceDiagram"
     for line in lines:
