@@ -19,6 +19,7 @@ OPERATIONS = ("attach", "detach")
 # A busy thing has thousands of records, and the last of them decide; they are asked for first.
 RECENT = 3600.0
 MANY = 500
+FEW = 5
 
 
 class Cell(columns.FormattableColumn[Record]):
@@ -37,8 +38,14 @@ def of_volume(cloud: session.Cloud, volume_id: str) -> Record | None:
 
 
 def of_server(cloud: session.Cloud, server_id: str) -> dict[str, Record]:
-    """Return the failures of attaching volumes to the server and detaching them, by volume id, the oldest first."""
-    return _standing(cloud, {"server_id": server_id}, lambda stories: sum(len(one.placed) for one in stories) >= MANY)
+    """Return the failures of attaching volumes to the server and detaching them, by volume id, the oldest first.
+
+    Of the last FEW only: whether a failure still stands, or the volume went to another server or was deleted since,
+    is to be asked volume by volume.
+    """
+    found = _standing(cloud, {"server_id": server_id}, lambda stories: sum(len(one.placed) for one in stories) >= MANY)
+    last = list(found.items())[-FEW:]
+    return {volume: failure for volume, failure in last if of_volume(cloud, volume) == failure}
 
 
 def sentence(failure: Record) -> str:

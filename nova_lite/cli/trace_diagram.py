@@ -9,7 +9,9 @@ from nova_lite.cli.trace_story import Story
 from nova_lite.cli.trace_text import Style
 
 GUTTER = 10
-NARROWEST, WIDEST = 8, 26
+NARROWEST, WIDE, WIDEST = 8, 15, 26
+# A step's name with its duration is rarely longer.
+LONGEST = 34
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,10 +100,11 @@ def _rows(canvas: _Canvas, told: Sequence, began: float) -> list[_Row]:
 
 def _columns(lanes: tuple[str, ...], width: int) -> dict[str, int]:
     """Return the column of each lane, as far apart as the width allows."""
-    first = GUTTER + 3
-    last = width - 2 - max(len(part) for part in lanes[-1].split("-", 1)) // 2
-    gap = (last - first) // max(len(lanes) - 1, 1)
-    gap = max(NARROWEST, min(gap, WIDEST))
+    first, gaps = GUTTER + 3, max(len(lanes) - 1, 1)
+    gap = (width - 2 - max(len(part) for part in lanes[-1].split("-", 1)) // 2 - first) // gaps
+    # With columns to spare, the steps of the last lane stand to its right as all others do.
+    roomy = (width - 2 - LONGEST - first) // gaps
+    gap = max(NARROWEST, min(roomy if roomy >= WIDE else gap, WIDEST))
     return {lane: first + number * gap for number, lane in enumerate(lanes)}
 
 

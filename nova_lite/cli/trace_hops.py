@@ -101,9 +101,9 @@ _OPERATIONS = {
     "connect volume": "connect_volume",
     "disconnect volume": "disconnect_volume",
 }
-_OPERATION_OF = {step: operation for operation, steps in _OPERATIONS.items() for step in steps.split()}
+OPERATION_OF = {step: operation for operation, steps in _OPERATIONS.items() for step in steps.split()}
 
 
 def operation_of(step: str) -> str:
     """Return what a request is about that has this step first, or "" when the step does not tell."""
-    return _OPERATION_OF.get(step, "")
+    return OPERATION_OF.get(step, "")

@@ -58,7 +58,8 @@ class Step:
     def reason(self) -> str:
         """Why it failed, in one line; "" when it did not."""
         if self.outcome is Outcome.DIED:
-            return f"{self.service} died here" + (f": {self.error}" if self.error else "")
+            why = f" ({self.error})" if self.error else ""
+            return f"{self.service} died here{why}; once it runs again, it finishes this or undoes it"
         if self.outcome is Outcome.ERROR:
             return self.error or self.error_type or "no reason is recorded"
         return ""

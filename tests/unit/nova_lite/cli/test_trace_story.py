@@ -1,6 +1,8 @@
 """Step records into stories: order, cause and effect, failures, clocks."""
 
+import pathlib
 import random
+import re
 
 import hypothesis
 import pytest
@@ -118,7 +120,10 @@ def test_undoing_does_not_hide_the_failure():
 
 def test_a_daemon_that_died_is_a_failure():
     (story,) = told(step_records.attach(dies="connect_volume"))
-    assert (story.outcome, story.failure.reason) == (Outcome.DIED, "nova-compute died here")
+    assert (story.outcome, story.failure.reason) == (
+        Outcome.DIED,
+        "nova-compute died here; once it runs again, it finishes this or undoes it",
+    )
 
 
 def test_what_was_done_again_and_worked_is_no_failure():
@@ -263,3 +268,20 @@ def test_no_clock_and_no_delivery_changes_the_order_of_a_request(controller, com
     (story,) = told(records)
     assert names(story) == names(straight)
     assert [one.depth for one in story.placed] == [one.depth for one in straight.placed]
+
+
+def traced_steps():
+    """Return every step that a daemon may take, by its name in the code."""
+    root = pathlib.Path(__file__).parents[4]
+    found: set[str] = set()
+    for package in ("nova_lite", "cinder_lite"):
+        for path in (root / package).rglob("*.py"):
+            found |= set(re.findall(r"trace\.step\(\s*\"(\w+)\"", path.read_text()))
+    return found
+
+
+def test_the_table_of_hops_names_steps_that_exist():
+    named = {name for _, name in trace_hops.HOPS} | {name for hop in trace_hops.HOPS.values() for name in hop.steps}
+    assert named <= traced_steps()
+    assert set(trace_hops.OPERATION_OF) <= traced_steps()
+    assert {hop.service for hop in trace_hops.HOPS.values()} <= set(trace_story.SERVICES)
