@@ -11,7 +11,7 @@ from nova_lite.cli.trace_story import Story
 
 NAMESPACE = "http://www.w3.org/2000/svg"
 MARGIN, LANE, ROW, LETTER = 16, 200, 27, 7.3
-TIMES = 86
+TIMES = 96
 STYLE = """
 svg { background: #fff; font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 text { fill: #1f2328; } .head { font-weight: 600; } .dim { fill: #656d76; }
@@ -37,7 +37,7 @@ class _Page:
 
     def __init__(self, lanes: Sequence[str]) -> None:
         self._lanes = {lane: TIMES + LANE * number + LANE // 2 for number, lane in enumerate(lanes)}
-        self.width = TIMES + LANE * max(len(lanes), 3) + MARGIN
+        self.width: float = TIMES + LANE * max(len(lanes), 3) + MARGIN
         self.y = MARGIN
         self.root = ElementTree.Element("svg", {"xmlns": NAMESPACE})
         ElementTree.SubElement(self.root, "style").text = STYLE
@@ -75,9 +75,9 @@ class _Page:
     def end(self) -> str:
         """Return the picture as a document."""
         height = self.y + MARGIN
-        self.root.set("viewBox", f"0 0 {self.width} {height}")
-        self.root.set("width", str(self.width))
-        self.root.set("height", str(height))
+        self.root.set("viewBox", f"0 0 {self.width:g} {height:g}")
+        self.root.set("width", f"{self.width:g}")
+        self.root.set("height", f"{height:g}")
         ElementTree.indent(self.root)
         return ElementTree.tostring(self.root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -93,11 +93,12 @@ class _Page:
         step, x = event.step, self._lanes[event.step.service]
         group = ElementTree.SubElement(self.root, "g", {"class": step.outcome.value})
         ElementTree.SubElement(group, "title").text = _details(step)
-        _text(self.root, MARGIN + 60, self.y + 4, trace_text.duration(step.started - began), "dim", anchor="end")
+        _text(self.root, MARGIN + 68, self.y + 4, trace_text.duration(step.started - began), "dim", anchor="end")
         took = trace_text.duration(step.seconds) if step.seconds is not None else trace_text.outcome(step)
         words = f"{'✗ ' if step.reason else ''}{step.name}  {took}"
         indent = 10 * event.depth
         width = len(words) * LETTER + 14
+        self.width = max(self.width, x + width / 2 + indent + MARGIN)
         _shape(group, "rect", "box", x=x - width / 2 + indent, y=self.y - 9, width=width, height=19, rx=3)
         _text(group, x + indent, self.y + 4, words, anchor="middle")
 

@@ -77,6 +77,8 @@ def test_an_attach_is_told_as_one_story(ann: World, nlite: Any, pair: tuple[str,
     assert steps["cinder-volume", "create_export"]["depth"] == 3
     for reference in (volume, server, steps["cinder-api", "attachment_complete"]["ids"]["attachment"]):
         assert request in {one["request_id"] for one in told(nlite, reference)}
+    code, out, _ = nlite("trace", volume, "--follow", "--timeout", "1")
+    assert (code, request in out) == (0, True)
     for width in ("80", "120"):
         code, out, _ = nlite("trace", request, "--diagram", "--width", width)
         assert (code, max(map(len, out.splitlines())) <= int(width)) == (0, True)

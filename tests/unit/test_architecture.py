@@ -46,6 +46,7 @@ OWNERS = {
     "urllib3": ("lite_common/rest.py", "nova_lite/cli/"),
     "openstack": ("nova_lite/cli/",),
     "taskflow": ("cinder_lite/",),
+    "opentelemetry": ("lite_common/telemetry.py",),
 }
 
 # Layers of a service, lowest first; a module imports from its own layer and from those below.

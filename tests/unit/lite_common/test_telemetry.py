@@ -5,12 +5,14 @@ from __future__ import annotations
 import builtins
 import gzip
 import http.server
+import subprocess
+import sys
 import threading
 import uuid
 
 import pytest
 
-from lite_common import context, errors, telemetry, trace
+from lite_common import config, context, errors, telemetry, trace
 
 REQUEST = "req-8c9f1c52-40f5-4b6d-8f5e-0d8f4d1c2b3a"
 OTHER = "req-00000000-0000-4000-8000-000000000001"
@@ -48,6 +50,20 @@ def test_packages_that_are_missing_are_named(monkeypatch):
     with pytest.raises(errors.Invalid, match=r"opentelemetry.* is not installed. Install the extra `otel`"):
         part.start()
     part.stop(1)
+
+
+@pytest.mark.parametrize("daemon", ["nova_lite.cmd.api", "cinder_lite.cmd.volume"])
+def test_a_daemon_that_exports_nothing_loads_nothing_for_it(daemon):
+    program = f"import sys, {daemon}; sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=120)
+
+
+def test_the_option_makes_the_part_and_nothing_else_does():
+    conf = config.load("nova-lite", "nova-lite-api", [], [], logs=False)
+    assert telemetry.parts(conf, "nova-api") == []
+    conf.set_override("otlp_endpoint", "http://127.0.0.1:4318", group="trace")
+    (part,) = telemetry.parts(conf, "nova-api")
+    assert isinstance(part, telemetry.Export)
 
 
 @pytest.fixture

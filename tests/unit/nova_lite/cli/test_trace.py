@@ -131,6 +131,16 @@ def test_one_side_is_told_when_the_other_is_down(nlite, recorded, monkeypatch):
     assert "error: cannot reach nova-api" in result.err
 
 
+def test_a_name_is_looked_for_on_the_side_that_answers(nlite, recorded, monkeypatch):
+    recorded.volume("v1", id=step_records.VOLUME)
+    monkeypatch.setenv("OS_COMPUTE_ENDPOINT_OVERRIDE", "http://127.0.0.1:9/v2.1")
+    result = nlite("trace", "v1")
+    assert result.code == 1
+    assert "create_export" in result.out
+    # It may be a server's name, so that nobody has it cannot be said.
+    assert "error: cannot reach nova-api" in nlite("trace", "c1").err
+
+
 def test_one_side_that_keeps_no_records_is_named(nlite, recorded):
     del recorded.steps["cinder"]
     result = nlite("trace", step_records.ATTACH)
