@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="devstack.tempest", description=__doc__)
     parser.add_argument("--programs", type=Path, required=True, help="where tempest's programs are")
-    parser.add_argument("--concurrency", type=int, default=2, help="how many classes of tests run at once")
+    parser.add_argument("--concurrency", type=int, default=3, help="how many classes of tests run at once")
     parser.add_argument("--all", action="store_true", help="run what exclude.txt leaves out, too")
     parser.add_argument("--record", action="store_true", help="keep the counts for docs/tempest.md (see page.py)")
     parser.add_argument("--json", type=Path, help="write what became of each test to this file")
