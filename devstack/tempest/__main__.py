@@ -123,7 +123,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write what became of each test to this file")
     parser.add_argument("--keep", type=Path, help="work in this directory and leave it, logs and all")
     parser.add_argument("name", nargs="?", type=lists.expression, help="a regular expression: tests of such a name")
-    return parser.parse_args(argv)
+    asked = parser.parse_args(argv)
+    if asked.record and (asked.all or asked.name):
+        parser.error("--record keeps whole runs of the list only")
+    return asked
 
 
 if __name__ == "__main__":
