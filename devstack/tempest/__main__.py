@@ -117,13 +117,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="devstack.tempest", description=__doc__)
     parser.add_argument("--programs", type=Path, required=True, help="where tempest's programs are")
-    parser.add_argument("--concurrency", type=int, default=2, help="how many classes of tests run at once")
+    parser.add_argument("--concurrency", type=int, default=3, help="how many classes of tests run at once")
     parser.add_argument("--all", action="store_true", help="run what exclude.txt leaves out, too")
     parser.add_argument("--record", action="store_true", help="keep the counts for docs/tempest.md (see page.py)")
     parser.add_argument("--json", type=Path, help="write what became of each test to this file")
     parser.add_argument("--keep", type=Path, help="work in this directory and leave it, logs and all")
     parser.add_argument("name", nargs="?", type=lists.expression, help="a regular expression: tests of such a name")
-    return parser.parse_args(argv)
+    asked = parser.parse_args(argv)
+    if asked.record and (asked.all or asked.name):
+        parser.error("--record keeps whole runs of the list only")
+    return asked
 
 
 if __name__ == "__main__":

@@ -91,6 +91,8 @@ def sections(system: keystone_system.KeystoneSystem, workspace: Path) -> Section
             "multi_backend": False,
             "manage_volume": False,
             "manage_snapshot": False,
+            # The extension that is looked for; `all` would want os-hosts.
+            "api_extensions": "os-volume-actions",
         },
     }  # fmt: skip
 

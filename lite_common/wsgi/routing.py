@@ -109,6 +109,9 @@ class Router:
         tree = self._trees.get(segments[0]) if segments else None
         if tree is None:
             return Match(error=errors.NotFound())
+        if len(segments) > 1 and path.endswith("/"):
+            # A client that has lost the id of a thing must not meet the list of all of them.
+            return Match(error=errors.NotFound(), versioned=True)
         found = tree.find(segments[1:])
         if found:
             return _pick(found, method, None, True)

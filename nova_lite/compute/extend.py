@@ -39,7 +39,9 @@ def extend_volume(host: ComputeHost, ctx: context.RequestContext, server_id: str
             LOG.warning("server %s does not have volume %s, which has grown", server_id, volume_id)
             return
         with trace.step("extend_in_guest", server=server_id, volume=volume_id):
-            attachments.save_size(host.database, device, host.cinder.get_volume(ctx, volume_id).size)
+            # The event is Cinder's, and Cinder's user may see no project's volumes: nova-compute asks as itself.
+            own = context.admin_context(request_id=ctx.request_id, global_request_id=ctx.global_request_id)
+            attachments.save_size(host.database, device, host.cinder.get_volume(own, volume_id).size)
             # One that is stopped sees the size when it starts.
             if host.virt.power_state(server_id).active:
                 size = host.connector.extend_volume(device.connection_info)

@@ -39,7 +39,7 @@ class KeystoneStack(stacks.FunctionalStack):
 def keystone() -> Iterator[FakeKeystone]:
     with FakeKeystone() as running:
         running.add("nova", "service", "service", "admin")
-        running.add("cinder", "service", "service", "admin")
+        running.add("cinder", "service", "service")
         running.add("root", "admin", "admin", "member", "reader")
         running.add("alice", DEMO, "member", "reader")
         running.add("rita", DEMO, "reader")
@@ -83,11 +83,14 @@ def test_cinder_tells_nova_that_a_volume_has_grown_and_no_user_can(alice: world.
     assert alice.volumes("POST", f"/volumes/{volume}/action", {"os-extend": {"new_size": 2}}).status_code == 202
     alice.await_volume(volume, "in-use")
 
-    def told() -> list[tuple[str, str]]:
-        actions = alice.compute("GET", f"/servers/{server}/os-instance-actions").json()["instanceActions"]
-        return [(one["action"], one["message"]) for one in actions if one["action"] == "extend_volume"]
+    def told() -> list[str | None]:
+        path = f"/servers/{server}/os-instance-actions"
+        actions = alice.compute("GET", path).json()["instanceActions"]
+        begun = [one["request_id"] for one in actions if one["action"] == "extend_volume"]
+        shown = [alice.compute("GET", f"{path}/{one}").json()["instanceAction"] for one in begun]
+        return [event["result"] for one in shown for event in one["events"]]
 
-    stacks.wait_for(lambda: told() == [("extend_volume", None)], world.WAIT, "nova is told")
+    stacks.wait_for(lambda: told() == ["Success"], world.WAIT, "the guest is told")
     assert alice.detach(server, volume).status_code == 202
     alice.await_volume(volume, "available")
     alice.remove(servers=[server], volumes=[volume])

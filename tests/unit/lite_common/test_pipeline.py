@@ -177,5 +177,12 @@ def test_unknown_paths_and_methods(app: pipeline.Pipeline) -> None:
     assert list(ask(app, "/v2.1/things", "PATCH").json) == ["badMethod"]
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_thing_without_its_id_is_not_the_list_of_all(app: pipeline.Pipeline, method: str) -> None:
+    assert ask(app, "/v2.1/things").status_int == 200
+    assert ask(app, "/v2.1/things/", method=method).status_int == 404
+    assert ask(app, "/v2.1/demo/things/", method=method).status_int == 404
+
+
 def test_healthcheck_needs_nobody(app: pipeline.Pipeline) -> None:
     assert (ask(app, "/healthcheck").status_int, ask(app, "/healthcheck").body) == (200, b"OK\n")
