@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
 
@@ -103,6 +103,21 @@ class ProbeStack(Stack):
         except requests.RequestException as err:
             LOG.info("%s %s was not answered: %s", method, path, err)
             return None
+
+    def post_attach(self, server: str, volume: str) -> Answer:
+        """As `Stack`; a refusal that says to try again is taken at its word."""
+        return self._insist(super().post_attach, server, volume)
+
+    def delete_attachment(self, server: str, volume: str) -> Answer:
+        """As `post_attach`."""
+        return self._insist(super().delete_attachment, server, volume)
+
+    def _insist(self, ask: Callable[[str, str], Answer], server: str, volume: str) -> Answer:
+        # A daemon finds RabbitMQ again some seconds after it was started; until then it is not reached.
+        end = time.monotonic() + REACH_LIMIT
+        while (answer := ask(server, volume)).code == 503 and time.monotonic() < end:
+            time.sleep(0.5)
+        return answer
 
     def take_volume(self) -> str:
         """An available volume that nobody uses."""
