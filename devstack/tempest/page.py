@@ -58,7 +58,8 @@ def _counts(record: Mapping[str, Any]) -> str:
     return (
         f"{record['when']}, tempest {record['tempest']}: **{record['passed']} passed, {record['failed']} failed**, "
         f"{record['skipped']} skipped by tempest, {record['left_out']} left out; {record['seconds']} s on "
-        f"{record['cores']} cores. A class of tests that is skipped as a whole counts once.\n"
+        f"{record['cores']} cores. A class of tests that is skipped as a whole counts once."
+        f"{' ' + record['note'] if 'note' in record else ''}\n"
     )
 
 
