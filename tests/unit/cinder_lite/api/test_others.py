@@ -20,7 +20,7 @@ def test_version_documents(world: World) -> None:
     root = webob.Request.blank("/").get_response(world.app)
     assert root.status_int == 300
     [version] = root.json["versions"]
-    assert (version["id"], version["version"], version["min_version"]) == ("v3.0", "3.69", "3.0")
+    assert (version["id"], version["version"], version["min_version"]) == ("v3.0", "3.71", "3.0")
     assert version["links"][1]["href"] == "http://localhost:80/v3/"
     for path in ("/v3", "/v3/"):
         below = webob.Request.blank(path).get_response(world.app)
@@ -28,11 +28,11 @@ def test_version_documents(world: World) -> None:
 
 
 def test_microversions(world: World) -> None:
-    assert world.ask("GET", "/volumes", version="3.70").status_int == 406
+    assert world.ask("GET", "/volumes", version="3.72").status_int == 406
     assert world.ask("GET", "/volumes", version="2.0").status_int == 406
     assert world.ask("GET", "/volumes", version="three").status_int == 400
     answer = world.ask("GET", "/volumes", version="latest")
-    assert answer.headers["OpenStack-API-Version"] == "volume 3.69"
+    assert answer.headers["OpenStack-API-Version"] == "volume 3.71"
     assert answer.headers["Vary"] == "OpenStack-API-Version"
     assert world.ask("GET", "/demo/volumes").json == {"volumes": []}
     assert world.ask("GET", "/other/volumes").status_int == 400

@@ -61,7 +61,7 @@ def test_the_table_has_every_path_once(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["os-keypairs", "os-networks", "images", "os-volumes", "extensions", "servers/x/os-interface"]
+    "path", ["os-keypairs", "os-networks", "images", "os-hosts", "os-server-groups", "servers/x/os-interface"]
 )
 def test_what_is_not_served_does_not_exist(api: Api, path: str) -> None:
     answer = api(f"/v2.1/{path}")
