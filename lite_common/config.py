@@ -112,7 +112,7 @@ COMMON: Options = {
             "journal_size",
             default=16,
             min=1,
-            help="MiB of steps that a daemon keeps in a file below state_path/journal while the database is down; "
+            help="MiB of steps that a daemon keeps in state_path/journal-DAEMON while the database is down; "
             "beyond it the oldest ones are dropped.",
         ),
         cfg.StrOpt(

@@ -230,7 +230,8 @@ def from_conf(conf: cfg.ConfigOpts, database: db.Database, name: str, *, prunes:
     if not conf.trace.records:
         return _Off()
     return Journal(
-        os.path.join(conf.state_path, "journal"),
+        # One each: daemons that share state_path may be different users, and a directory is its maker's alone.
+        os.path.join(conf.state_path, f"journal-{name}"),
         name,
         conf.host,
         Table(database, conf.host, name),
