@@ -46,6 +46,7 @@ def page(report: dict[str, Any]) -> str:
     cells: list[Cell] = report["cells"]
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     run = "the whole matrix" if report["whole"] else "a sample: one cell for each step"
+    run += " but for what is named at the end" if report["notes"] else ""
     minutes, seconds = divmod(int(report["seconds"]), 60)
     parts = [
         INTRO,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from devstack import probe_doc
+
+PAGE = Path(__file__).parents[3] / "docs" / "reliability.md"
 
 
 def cell(**more: Any) -> dict[str, Any]:
@@ -58,6 +61,10 @@ def test_servers_below_are_columns() -> None:
     assert "| operation | daemon | step | tgtd stops | tgtd hangs |" in drawn
     assert "| attach | nova-compute | connect_volume | available, 2.5 s | available, 1.0 s |" in drawn
     assert "| attach | nova-compute | x | available, 2.5 s |  |" in drawn
+
+
+def test_the_page_was_drawn_by_this() -> None:
+    assert PAGE.read_text().startswith(probe_doc.INTRO), "run: python -m devstack.probe_doc .probe.json"
 
 
 def test_what_was_not_run_is_said() -> None:
