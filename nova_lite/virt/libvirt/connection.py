@@ -71,33 +71,39 @@ class _Opening(threading.Thread):
 
 
 class Connection:
-    """A connection that repairs itself. May be used by many threads."""
+    """A connection that repairs itself. May be used by many threads: each gets one of its own.
+
+    libvirt's client before 10.5 (Debian 12 has 9.0) may crash the process when a connection breaks that several threads
+    are using: the one that waits for its answer is woken by the others and leaves a watch on its stack behind. Events
+    come over one more connection, which nobody calls on. A thread's connection ends with its thread.
+    """
 
     def __init__(self, uri: str, device_events: events.DeviceEvents, open_timeout: float = 5.0) -> None:
         self._uri = uri
         self._events = device_events
         self._open_timeout = open_timeout
         self._lock = threading.Lock()
-        self._connection: libvirt.virConnect | None = None
+        self._own = threading.local()
+        self._listening: libvirt.virConnect | None = None
         self._opening: _Opening | None = None
 
     def get(self) -> libvirt.virConnect:
-        """A connection that answered just now. Raises HypervisorUnavailable."""
-        current = self._connection
+        """This thread's connection, which answered just now; events are listened for. Raises HypervisorUnavailable."""
+        self._listen()
+        current: libvirt.virConnect | None = getattr(self._own, "connection", None)
         if current is not None and _answers(current):
             return current
+        self._drop_own()
         with self._lock:
-            if self._connection is current:  # nobody else has repaired it while we waited for the lock
-                self._drop()
-                self._connection = self._open()
-            if self._connection is None:
-                raise self._unavailable("the connection was closed.")
-            return self._connection
+            self._own.connection = self._open()
+        return self._own.connection
 
     def close(self) -> None:
-        """End the connection; events are no longer delivered."""
+        """End this thread's connection; events are no longer delivered."""
+        self._drop_own()
         with self._lock:
-            self._drop()
+            listening, self._listening = self._listening, None
+            _close(listening)
 
     @contextlib.contextmanager
     def domain(self, server_uuid: str, operation: str) -> Iterator[libvirt.virDomain]:
@@ -124,6 +130,22 @@ class Connection:
             return self._unavailable(f"{reason(exc)}.")
         return errors.HypervisorError(operation=operation, reason=reason(exc))
 
+    def _listen(self) -> None:
+        """Have events delivered. Whether the daemon still sends them is asked without talking to it.
+
+        Under the lock, because nobody may be looking at a connection that another thread closes.
+        """
+        with self._lock:
+            if _is_open(self._listening):
+                return
+            _close(self._listening)
+            self._listening = None
+            opened = self._open()
+            with self.translated("register for events"):
+                self._register(opened)
+            self._listening = opened
+            LOG.info("Connected to libvirt at %s", self._uri)
+
     def _open(self) -> libvirt.virConnect:
         _ensure_event_loop()
         if self._opening is None:
@@ -136,9 +158,6 @@ class Connection:
         self._opening = None
         if opening.connection is None:
             raise self._unavailable(f"{reason(opening.error)}." if opening.error else "it could not be opened.")
-        with self.translated("register for events"):
-            self._register(opening.connection)
-        LOG.info("Connected to libvirt at %s", self._uri)
         return opening.connection
 
     def _register(self, connection: libvirt.virConnect) -> None:
@@ -161,11 +180,9 @@ class Connection:
         if event in _GONE:
             self._events.domain_gone(domain.UUIDString())
 
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(libvirt.libvirtError):  # it is broken already, or ends now
-                connection.close()
+    def _drop_own(self) -> None:
+        connection, self._own.connection = getattr(self._own, "connection", None), None
+        _close(connection)
 
     def _unavailable(self, why: str) -> errors.HypervisorUnavailable:
         return errors.HypervisorUnavailable(uri=self._uri, reason=why)
@@ -179,6 +196,19 @@ def is_lost(exc: libvirt.libvirtError) -> bool:
 def reason(exc: libvirt.libvirtError) -> str:
     """libvirt's own words, on one line and without a full stop."""
     return " ".join(str(exc.get_error_message() or exc).split()).rstrip(".")
+
+
+def _close(connection: libvirt.virConnect | None) -> None:
+    if connection is not None:
+        with contextlib.suppress(libvirt.libvirtError):  # it is broken already, or ends now
+            connection.close()
+
+
+def _is_open(connection: libvirt.virConnect | None) -> bool:
+    try:
+        return connection is not None and bool(connection.isAlive())
+    except libvirt.libvirtError:
+        return False
 
 
 def _answers(connection: libvirt.virConnect) -> bool:

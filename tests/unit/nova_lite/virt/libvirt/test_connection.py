@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 
 import libvirt
 import pytest
@@ -20,7 +21,7 @@ class Link:
     """What libvirt.open() gives, as far as it is used here."""
 
     def __init__(self) -> None:
-        self.alive = True
+        self.alive = self.open = True
         self.closed = False
         self.callbacks: dict[int, tuple[Callable[..., None], object]] = {}
 
@@ -28,7 +29,7 @@ class Link:
         assert 0 < interval * count <= 10
 
     def isAlive(self) -> int:
-        return 1
+        return int(self.open)
 
     def getLibVersion(self) -> int:
         if not self.alive:
@@ -64,13 +65,38 @@ def links(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Link]]:
 
 def test_a_link_is_kept_while_it_answers_and_replaced_when_not(links: list[Link]) -> None:
     subject = connection.Connection(URI, events.DeviceEvents())
-    assert subject.get() is subject.get() is links[0]
-    links[0].alive = False
-    assert subject.get() is links[1]
-    assert links[0].closed
-    assert links[1].callbacks.keys() == links[0].callbacks.keys()  # events are asked for again
+    listening, first = links if subject.get() is subject.get() else []
+    first.alive = False
+    assert subject.get() is links[2]
+    assert first.closed
+    assert not listening.closed
     subject.close()
-    assert links[1].closed
+    assert links[2].closed
+    assert listening.closed
+
+
+def test_events_are_asked_for_again_over_a_link_of_their_own(links: list[Link]) -> None:
+    subject = connection.Connection(URI, events.DeviceEvents())
+    own = subject.get()
+    assert links[0].callbacks
+    assert own.callbacks == {}
+    links[0].open = False
+    assert subject.get() is own
+    assert links[0].closed
+    assert links[2].callbacks.keys() == links[0].callbacks.keys()
+
+
+def test_no_two_threads_share_a_link(links: list[Link]) -> None:
+    subject, gate = connection.Connection(URI, events.DeviceEvents()), threading.Barrier(4)
+
+    def ask(_: int) -> int:
+        gate.wait(5)
+        return id(subject.get())
+
+    with futures.ThreadPoolExecutor(4) as pool:
+        used = list(pool.map(ask, range(4)))
+    assert len(set(used)) == 4
+    assert id(links[0]) not in used
 
 
 def test_a_daemon_that_is_not_there(links: list[Link], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,12 +114,12 @@ def test_a_daemon_that_is_not_there(links: list[Link], monkeypatch: pytest.Monke
 def test_a_daemon_that_hangs_costs_one_thread_and_a_limited_time(
     links: list[Link], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wake, calls, link = threading.Event(), [], Link()
+    wake, calls = threading.Event(), []
 
     def hang(uri: str) -> Link:
         calls.append(uri)
         wake.wait(10)
-        return link
+        return Link()
 
     monkeypatch.setattr(libvirt, "open", hang)
     subject = connection.Connection(URI, events.DeviceEvents(), open_timeout=0.05)
@@ -102,15 +128,16 @@ def test_a_daemon_that_hangs_costs_one_thread_and_a_limited_time(
         with pytest.raises(errors.HypervisorUnavailable, match=r"within 0\.05 s"):
             subject.get()
     assert time.monotonic() - before < 1
+    assert len(calls) == 1
     wake.set()
     deadline = time.monotonic() + 5
     while True:
         try:
-            assert subject.get() is link
+            assert subject.get() is subject.get()
             break
         except errors.HypervisorUnavailable:
             assert time.monotonic() < deadline
-    assert len(calls) == 1
+    assert len(calls) == 2  # the one that hung listens for events, the other is this thread's
 
 
 def test_errors_are_told_in_our_words(links: list[Link]) -> None:
