@@ -2,7 +2,9 @@
 
 A row is one operation on one subject, over all daemons of the service that work on it: create, attach, delete ... Its
 own number is the generation: it grows with each new operation. Rows are made of what the journal tells, after the fact
-and in any order; what keeps two requests from each other is the thing's own row, not this one. See docs/adr/0014.
+and in any order: of two that began within the time of a batch, in two daemons, the later may have the smaller number,
+and `started_at` tells which was first. What keeps two requests from each other is the thing's own row, not this one.
+See docs/adr/0014.
 """
 
 from __future__ import annotations

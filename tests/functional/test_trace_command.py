@@ -44,13 +44,13 @@ def pair(ann: World) -> Iterator[tuple[str, str]]:
     ann.remove(servers=[server], volumes=[volume])
 
 
-def told(nlite: Callable[..., tuple[int, str, str]], reference: str) -> list[dict[str, Any]]:
-    """The requests that `nlite trace` tells of, once each of them has ended."""
+def told(nlite: Callable[..., tuple[int, str, str]], reference: str, outcome: str = "ok") -> list[dict[str, Any]]:
+    """The requests that `nlite trace` tells of, once each of them has ended so: daemons tell at their own times."""
 
     def ended() -> list[dict[str, Any]] | None:
         code, out, _ = nlite("trace", reference, "-f", "json")
         found = json.loads(out)["requests"] if code == 0 else []
-        return found if found and all(one["outcome"] != "running" for one in found) else None
+        return found if found and all(one["outcome"] == outcome for one in found) else None
 
     found = stacks.wait_for(ended, 10, f"the steps of {reference} are recorded")
     assert isinstance(found, list)
@@ -103,7 +103,7 @@ def test_a_failed_attach_keeps_its_step_and_reason_until_one_works(
     ann.stack.virt.faults["attach_volume"] = [virt_errors.DeviceAttachFailed(reason)]
     request = ann.attach(server, volume).headers["x-openstack-request-id"]
     ann.await_volume(volume, "available")
-    (story,) = told(nlite, request)
+    (story,) = told(nlite, request, "error")
     assert (story["outcome"], story["failed_at"]["step"]) == ("error", "attach_to_guest")
     _, out, _ = nlite("volume-show", volume, "-f", "json")
     failure = json.loads(out)["last_failure"]
@@ -136,7 +136,7 @@ def test_a_failed_export_is_told_as_a_message_of_the_volume(
         monkeypatch.setattr(target, "ensure_export", broken)
     request = ann.attach(server, volume).headers["x-openstack-request-id"]
     ann.await_volume(volume, "available")
-    (story,) = told(nlite, request)
+    (story,) = told(nlite, request, "error")
     assert story["failed_at"] == {"service": "cinder-volume", "step": "create_export"}
     assert messages_about(ann, volume) == {"update attachment:An unknown error occurred."}
 
