@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from cinder_lite.volume import heal
 from devstack import system as systems
 from devstack.guest import console
+from lite_common import db
 from tests.fixtures.userspace import SETTLE_LIMIT, Stack, wait_for
 
 AGREE, DISAGREE, NOT_ALL_SEEN = 0, 1, 2
@@ -61,6 +63,11 @@ def sick(stack: Stack, volume: str) -> set[str]:
     found = {one["side"] for item in told["attachments"] for one in item["findings"]}
     assert code == (DISAGREE if found else AGREE), told
     return found
+
+
+def ago(*, seconds: float) -> str:
+    """A time of the databases."""
+    return f"{db.utcnow() - datetime.timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}"
 
 
 def guest_uses(stack: Stack, server: str, volume: str, seed: str) -> None:
@@ -174,9 +181,11 @@ def test_libvirtd_that_does_not_answer(stack: Stack, attached: tuple[str, str]) 
 def test_what_waits_for_nobody_is_left_until_nobody_can_be_at_work(stack: Stack) -> None:
     volume = stack.create_volume()
     with stack.engines["cinder"].begin() as conn:
-        conn.exec_driver_sql(f"UPDATE volumes SET status = 'detaching' WHERE id = '{volume}'")
+        conn.exec_driver_sql(
+            f"UPDATE volumes SET status = 'detaching', updated_at = '{ago(seconds=5)}' WHERE id = '{volume}'"
+        )
     code, told = doctor(stack, volume, "--fix")
-    # The row was written a moment ago, so its daemon is careful for a while; see `heal.SETTLED_AFTER`.
+    # The row was written not long ago, so its daemon is careful for a while; see `heal.SETTLED_AFTER`.
     assert code == DISAGREE
     assert any(f"less than {heal.SETTLED_AFTER:.0f} s ago" in text for one in told["healed"] for text in one["left"])
     with stack.engines["cinder"].begin() as conn:
