@@ -96,9 +96,8 @@ def _settle_volumes(host: ComputeHost, ctx: context.RequestContext, server: Serv
         if device.connection_info is not None:
             settled.add(reconcile.settle(host, ctx, device))
     left = attachments.of_server(host.database, server.uuid)
-    if any(one.connection_info is None or one.uuid in host.unfinished for one in left):
-        return None
-    return settled
+    unfinished = any(one.connection_info is None or one.uuid in host.unfinished for one in left)
+    return None if unfinished or reconcile.Settled.WAITING in settled else settled
 
 
 def _tell(host: ComputeHost, ctx: context.RequestContext, action: Action, done: bool) -> None:

@@ -17,7 +17,7 @@ from lite_common import context, db, errors
 from nova_lite import errors as nova_errors
 from nova_lite.compute import attach, detach, storage
 from nova_lite.compute.host import ComputeHost
-from nova_lite.db import attachments
+from nova_lite.db import actions, attachments
 from nova_lite.db.attachments import BlockDevice
 from nova_lite.virt import errors as virt_errors
 from nova_lite.volume.client import Volume
@@ -26,6 +26,9 @@ LOG = logging.getLogger(__name__)
 
 # A reservation whose attach has not begun for this long (seconds) has lost its message.
 RESERVATION_AGE = 20.0
+# A detach that was asked for within so many seconds may still be in the hands of nova-api, which takes it back when it
+# cannot hand it over.
+DETACH_AGE = 20.0
 _BEGUN = ("reserved", "attaching")
 _ENDING = "detaching"
 _IN_USE = "in-use"
@@ -36,6 +39,7 @@ class Settled(enum.Enum):
     """What settling a block device did."""
 
     NOTHING = "nothing"
+    WAITING = "waiting"
     FINISHED = "finished"
     ENDED = "ended"
 
@@ -52,7 +56,7 @@ def settle(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) 
     """Bring one connected block device to a state in which everybody agrees; what was done to it.
 
     While that cannot be found out (Cinder or the hypervisor is down, or busy) the device stays in
-    `ComputeHost.unsettled`, and the error goes up.
+    `ComputeHost.unsettled`, and the error goes up. It stays there as well while its detach may be on its way.
     """
     host.unsettled[device.uuid] = device
     try:
@@ -63,7 +67,8 @@ def settle(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) 
         # An answer that no rule knows: a person has to look.
         host.unsettled.pop(device.uuid, None)
         raise
-    host.unsettled.pop(device.uuid, None)
+    if done is not Settled.WAITING:
+        host.unsettled.pop(device.uuid, None)
     return done
 
 
@@ -78,6 +83,8 @@ def _settle(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice)
         volume = _volume(host, ctx, now)
         if _agrees(now, volume):
             return Settled.NOTHING
+        if volume is not None and volume.status == _ENDING and _is_young(host, now):
+            return Settled.WAITING
         disk = _disk(host, now)
         status = volume.status if volume else "gone"
         has = "a" if disk.live else "no"
@@ -179,6 +186,12 @@ def _agrees(device: BlockDevice, volume: Volume | None) -> bool:
         return True
     found = volume.attachment_ids.get(device.instance_uuid)
     return found is not None and device.attachment_id in (None, found)
+
+
+def _is_young(host: ComputeHost, device: BlockDevice) -> bool:
+    """Whether a detach from this server was begun a moment ago whose end nobody has told."""
+    since = db.utcnow() - datetime.timedelta(seconds=DETACH_AGE)
+    return actions.is_one_open(host.database, device.instance_uuid, "detach_volume", since)
 
 
 def _volume(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> Volume | None:

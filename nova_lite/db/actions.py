@@ -164,6 +164,13 @@ def is_open(database: db.Database, action_id: int) -> bool:
         return conn.execute(sa.select(table.c.id).where(table.c.id == action_id, sa.not_(_TOLD))).first() is not None
 
 
+def is_one_open(database: db.Database, server_id: str, action: str, since: datetime.datetime) -> bool:
+    """Whether the server has an action of that name which began after that time and whose end nobody has told."""
+    wanted = (table.c.instance_uuid == server_id, table.c.action == action, table.c.start_time > since)
+    with database.connection() as conn:
+        return conn.execute(sa.select(table.c.id).where(*wanted, sa.not_(_TOLD)).limit(1)).first() is not None
+
+
 def unended(database: db.Database, after: int, before: datetime.datetime, limit: int = 1000) -> list[Left]:
     """The actions with greater numbers than `after` that began before that time, oldest first, at most so many; those
     that have ended as well, so that the caller knows how far it has read."""

@@ -151,7 +151,8 @@ def _holders(stack: Stack, secrets: set[str]) -> Iterator[tuple[Path, int]]:
     """Every file of the run that has a secret in it, with its mode."""
     forms = _forms(secrets)
     for top in (stack.system.directory, stack.system.short):
-        for path in top.rglob("*"):
+        for path in (Path(place) / name for place, _, names in os.walk(top) for name in names):
+            # The stack is at work: files come and go.
             with contextlib.suppress(OSError):
                 found = path.lstat()
                 if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_READ:
@@ -163,6 +164,10 @@ def _holders(stack: Stack, secrets: set[str]) -> Iterator[tuple[Path, int]]:
 
 def _reachable_by_others(path: Path) -> bool:
     """Whether an account that is neither the owner nor in the group can read it, the way there counted."""
-    if not os.lstat(path).st_mode & stat.S_IROTH:
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return False
+    if not mode & stat.S_IROTH:
         return False
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.parents)

@@ -234,6 +234,23 @@ def test_nothing_is_taken_back_when_the_bus_and_cinder_go_away_in_a_detach(cloud
     cloud.assert_as_before(server, volume)
 
 
+def test_what_another_action_left_does_not_take_a_detach_out_of_the_hands_of_nova_api(cloud: Cloud, flow: str) -> None:
+    server, volume = attached(cloud)
+    cloud.rpc.queue = []
+    with killed_at("begin_detaching", "before"):
+        cloud.volumes.detach_volume(cloud.ctx, server, volume)
+    make_old(cloud)
+    cloud.volumes.detach_volume(cloud.ctx, server, volume)
+    recovery.tick(cloud.host)
+    recovery.audit(cloud.host, 0)
+    recovery.resume(cloud.host)
+    assert cloud.twin.status(volume) == "detaching"
+    assert cloud.disks(server).live == {volume}
+    later(cloud)
+    cloud.assert_as_before(server, volume)
+    assert open_actions(cloud) == []
+
+
 def test_a_refused_detach_is_no_action(cloud: Cloud) -> None:
     server, volume = attached(cloud)
     before = len(open_actions(cloud))

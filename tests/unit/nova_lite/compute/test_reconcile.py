@@ -190,11 +190,12 @@ def test_cinder_is_down_at_the_restart(cloud: Cloud) -> None:
 
 
 def restart(cloud: Cloud) -> None:
-    """nova-compute comes back, and its timer runs once when the reservations have become old."""
+    """nova-compute comes back, and its timer runs once when reservations and detaches have become old."""
     recovery.resume(cloud.host)
-    long_ago = db.utcnow() - datetime.timedelta(seconds=reconcile.RESERVATION_AGE + 1)
+    long_ago = db.utcnow() - datetime.timedelta(seconds=max(reconcile.RESERVATION_AGE, reconcile.DETACH_AGE) + 1)
     with cloud.database.connection() as conn:
         conn.execute(models.block_device_mapping.update().values(created_at=long_ago))
+        conn.execute(models.instance_actions.update().values(start_time=long_ago))
     recovery.tick(cloud.host)
 
 
