@@ -111,7 +111,7 @@ main() {
         step "pep8" && tox_run pep8 || code=1
         step "mypy" && tox_run mypy || code=1
         ((code == 0)) || printf '%serror:%s pep8 or mypy failed (see above)\n' "$RED" "$PLAIN"
-        step "tests" && run_pytest tests/{unit,functional,api,machine,integration,probe,vm} "$@" || code=$?
+        step "tests" && run_pytest tests/{unit,machine,functional,api,integration,probe,vm} "$@" || code=$?
         exit "$code"
         ;;
     *) tox_run "$what" ;;

@@ -49,9 +49,9 @@ def examples() -> int:
     return EXAMPLES
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module", autouse=True)
 def silence() -> Iterator[None]:
-    """Nobody reads the daemons' logs here, and writing them is half of the time."""
+    """Nobody reads the daemons' logs here, and writing them is half of the time. Other tests read theirs."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     yield
@@ -59,13 +59,13 @@ def silence() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, silence: None) -> cluster.Site:
+def site(tmp_path_factory: pytest.TempPathFactory) -> cluster.Site:
     """What all sequences share."""
     return cluster.Site(tmp_path_factory.mktemp("machine"))
 
 
 @pytest.fixture(scope="session")
-def older_site(tmp_path_factory: pytest.TempPathFactory, silence: None) -> cluster.Site:
+def older_site(tmp_path_factory: pytest.TempPathFactory) -> cluster.Site:
     """The same for attachments by the volume actions."""
     return cluster.Site(tmp_path_factory.mktemp("older"), flow="legacy")
 

@@ -7,6 +7,7 @@ again: no `finally`, no undo, exactly as after SIGKILL. Time passes only when so
 
 from __future__ import annotations
 
+import _thread
 import collections
 import datetime
 import itertools
@@ -85,6 +86,7 @@ class Hub:
         self.current: Task | None = None
         self.budget = 0
         self.closing = False
+        self._thread = _thread.get_ident()
         self.crashed: list[str] = []
         self.on_death: Callable[[Daemon], None] = lambda daemon: None
         self.story: list[str] = []
@@ -121,6 +123,9 @@ class Hub:
 
     def pause(self, label: str) -> None:
         """A point: here the task may be left, and here its daemon may die."""
+        if _thread.get_ident() != self._thread:
+            # Not ours: other tests' daemons may be running in this process.
+            return
         if self.closing:
             raise greenlet.GreenletExit
         task = self.current
