@@ -3,61 +3,19 @@
 import datetime
 import json
 import os
-import signal
 import stat
-import subprocess
-import sys
-import textwrap
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
 
 import pytest
 from oslo_context import context as oslo_context
 
-from lite_common import context, db, errors, journal, journal_file, operations, records, service, trace
-from tests.fixtures import stack
+from lite_common import context, errors, journal, journal_file, records, service, trace
+from tests.unit.lite_common.journal_world import MemoryStore, files, made, wait
 
 SERVER = "11111111-1111-4111-8111-111111111111"
-
-
-class MemoryStore:
-    """Keeps rows as the table does: one for each step of each process. `down` makes it refuse."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, int], records.Step] = {}
-        self.batches: list[int] = []
-        self.news: list[operations.News] = []
-        self.alive: list[Sequence[str]] = []
-        self.pruned: list[datetime.datetime] = []
-        self.down = False
-
-    def write(self, steps: Sequence[records.Step], news: Sequence[operations.News]) -> None:
-        self._check()
-        self.batches.append(len(steps))
-        self.news += news
-        for step in steps:
-            key = (step.process, step.number)
-            if key not in self.rows or step.outcome != records.RUNNING:
-                self.rows[key] = step
-
-    def mark_died(self, alive: Sequence[str]) -> int:
-        self._check()
-        self.alive.append(alive)
-        return 0
-
-    def prune(self, before: datetime.datetime) -> int:
-        self._check()
-        self.pruned.append(before)
-        return 0
-
-    def named(self, name: str) -> list[records.Step]:
-        return [step for step in self.rows.values() if step.step == name]
-
-    def _check(self) -> None:
-        if self.down:
-            raise errors.Unavailable("down for the test")
 
 
 @pytest.fixture
@@ -79,19 +37,6 @@ def running(tmp_path: Path, store: MemoryStore) -> Iterator[journal.Journal]:
     part.start()
     yield part
     part.stop(5)
-
-
-def made(directory: Path, store: MemoryStore, **more: float) -> journal.Journal:
-    settings = {"keep": 3600, "longest": 1 << 20} | more
-    return journal.Journal(str(directory), "nova-compute", "host1", store, **settings)  # type: ignore[arg-type]  # ints
-
-
-def files(directory: Path) -> list[Path]:
-    return sorted(directory.glob("*.journal*"))
-
-
-def wait(condition: Callable[[], object]) -> None:
-    stack.wait_for(condition, 10, "the journal has shipped")
 
 
 def test_a_step_is_recorded_for_the_request_that_is_current(running: journal.Journal, store: MemoryStore) -> None:
@@ -297,124 +242,6 @@ def test_a_directory_that_cannot_be_written_stops_nobody(
         pass
     part.stop(5)
     assert "Steps are not recorded" in caplog.text
-
-
-KILLED = """
-    import sys, time
-    from lite_common import context, errors, journal, trace
-
-    class Down:
-        def __getattr__(self, name):
-            def refuse(*arguments):
-                raise errors.Unavailable("down")
-            return refuse
-
-    journal.Journal(sys.argv[1], "nova-compute", sys.argv[2], Down(), keep=0, longest=1 << 20).start()
-    with trace.step("finished"):
-        pass
-
-    @trace.operation("attach", "attached", about="volume", volume="volume_id")
-    def attach(volume_id):
-        with trace.step("outer"), trace.step("unfinished"):
-            print("now", flush=True)
-            time.sleep(60)
-
-    context.RequestContext()
-    attach("11111111-1111-4111-8111-111111111111")
-"""
-
-
-def killed(directory: Path, host: str = "host1") -> subprocess.Popen[bytes]:
-    """A process that is in the middle of a step."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(KILLED), str(directory), host], stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"now\n"
-    return process
-
-
-def test_what_a_killed_process_left_is_shipped(tmp_path: Path, store: MemoryStore) -> None:
-    process = killed(tmp_path)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    (left,) = files(tmp_path)
-    # It was killed in the middle of a line, too.
-    with left.open("ab") as file:
-        file.write(b'{"step": "half')
-    part = made(tmp_path, store)
-    part.start()
-    wait(lambda: store.alive)
-    assert {one.step: one.outcome for one in store.rows.values()} == {
-        "finished": "ok",
-        "outer": "running",
-        "unfinished": "running",
-    }
-    # And is said not to live, by which the table knows that they died.
-    (alive,) = store.alive
-    assert [name.partition("@")[0] for name in alive] == [str(os.getpid())]
-    wait(lambda: left not in files(tmp_path))
-    part.stop(5)
-
-
-def test_what_was_in_work_in_a_killed_process_has_died(tmp_path: Path) -> None:
-    process = killed(tmp_path)
-    process.kill()
-    process.communicate()
-    database = db.Database(f"sqlite:///{tmp_path}/records.sqlite")
-    records.metadata.create_all(database.engine)
-    table = journal.Table(database, "host1", "nova-compute")
-    part = journal.Journal(str(tmp_path), "nova-compute", "host1", table, keep=0, longest=1 << 20)
-    part.start()
-
-    def told() -> dict[str, str]:
-        page = records.page(database, records.StepFilters()) or []
-        return {step.step: step.outcome for _, step in page}
-
-    wait(lambda: told() == {"finished": "ok", "outer": "died", "unfinished": "died"})
-    wait(lambda: len(files(tmp_path)) == 1)
-    page = operations.page(database, operations.Filters(ids={"volume": SERVER})) or []
-    assert [(one.kind, one.outcome, one.step_begun, one.step_finished) for _, one in page] == [
-        ("attach", "died", "unfinished", None)
-    ]
-    part.stop(5)
-    database.close()
-
-
-def test_a_living_process_is_left_alone_and_so_is_another_host(tmp_path: Path, store: MemoryStore) -> None:
-    living, other = killed(tmp_path), killed(tmp_path, "host1.example")
-    try:
-        other.send_signal(signal.SIGKILL)
-        other.communicate()
-        before = files(tmp_path)
-        part = made(tmp_path, store)
-        part.start()
-        wait(lambda: store.alive)
-        assert sorted(name.partition("@")[0] for name in store.alive[0]) == sorted([str(living.pid), str(os.getpid())])
-        assert store.rows == {}
-        part.stop(5)
-        assert files(tmp_path) == before
-    finally:
-        living.kill()
-        living.communicate()
-
-
-def test_a_database_that_is_down_at_the_start_costs_nothing_that_was_left(
-    tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal, "PAUSE_DOWN", 0.01)
-    process = killed(tmp_path)
-    process.kill()
-    process.communicate()
-    store.down = True
-    part = made(tmp_path, store)
-    part.start()
-    threading.Event().wait(0.5)
-    store.down = False
-    wait(lambda: store.named("unfinished"))
-    wait(lambda: store.alive)
-    part.stop(5)
-    assert files(tmp_path) == []
 
 
 def test_daemons_in_one_process_record_their_own(tmp_path: Path) -> None:
