@@ -57,7 +57,8 @@ def one(conn: sa.Connection, snapshot_id: str, project_id: str | None) -> Shown:
 def page(conn: sa.Connection, filters: Filters, wanted: paging.Page) -> Shown:
     """A page of snapshots in two statements (three with a marker)."""
     statement = sa.select(*snapshots.COLUMNS).select_from(snapshots.WITH_VOLUME).where(*_where(filters))
-    statement = paging.apply(conn, statement, wanted, SORT_KEYS, TABLE)
+    index = "ix_snapshots_page" if filters.project_id is None else "ix_snapshots_project_page"
+    statement = paging.apply(conn, statement, wanted, SORT_KEYS, TABLE, index)
     rows = [snapshots.Snapshot(*row) for row in conn.execute(statement)]
     return Shown(rows, snapshots.METADATA.of_many(conn, [row.id for row in rows]))
 
@@ -69,7 +70,7 @@ def count(conn: sa.Connection, filters: Filters) -> int:
 
 
 def _where(filters: Filters) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = [TABLE.c.deleted.is_(False)]
+    conditions: list[sa.ColumnElement[bool]] = [paging.is_not_deleted(TABLE)]
     if filters.project_id is not None:
         conditions.append(TABLE.c.project_id == filters.project_id)
     if filters.availability_zone is not None:

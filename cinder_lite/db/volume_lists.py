@@ -107,7 +107,7 @@ def _one(scoped: bool) -> sa.Select[Any]:
 def page(conn: sa.Connection, filters: Filters, wanted: paging.Page) -> Shown:
     """A page of volumes in three statements (four with a marker)."""
     statement = sa.select(*COLUMNS).select_from(volumes.WITH_TYPE).where(*_where(filters))
-    statement = paging.apply(conn, statement, wanted, SORT_KEYS, TABLE)
+    statement = paging.apply(conn, statement, wanted, SORT_KEYS, TABLE, _index(filters))
     rows: list[Row] = _dicts(conn.execute(statement))
     ids = [row["id"] for row in rows]
     return Shown(rows, _attachments(conn, ids), metadata.shown_of_many(conn, ids))
@@ -116,7 +116,7 @@ def page(conn: sa.Connection, filters: Filters, wanted: paging.Page) -> Shown:
 def names(conn: sa.Connection, filters: Filters, wanted: paging.Page) -> list[Row]:
     """Ids and names of a page of volumes."""
     statement = sa.select(TABLE.c.id, TABLE.c.display_name).where(*_where(filters))
-    return _dicts(conn.execute(paging.apply(conn, statement, wanted, SORT_KEYS, TABLE)))
+    return _dicts(conn.execute(paging.apply(conn, statement, wanted, SORT_KEYS, TABLE, _index(filters))))
 
 
 def count(conn: sa.Connection, filters: Filters) -> tuple[int, int]:
@@ -161,8 +161,13 @@ def _dicts(result: sa.CursorResult[Any]) -> list[Row]:
     return [dict(zip(keys, row, strict=True)) for row in result]
 
 
+def _index(filters: Filters) -> str:
+    """What holds the project's volumes, or all of them, in the order in which they were made."""
+    return "ix_volumes_page" if filters.project_id is None else "ix_volumes_project_page"
+
+
 def _where(filters: Filters) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = [TABLE.c.deleted.is_(False)]
+    conditions: list[sa.ColumnElement[bool]] = [paging.is_not_deleted(TABLE)]
     if filters.project_id is not None:
         conditions.append(TABLE.c.project_id == filters.project_id)
     for name, value in filters.equal.items():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import datetime
+import uuid
 
-from cinder_lite.db import attachment_lists, attachments, metadata, paging, volume_lists
+import pytest
+import sqlalchemy as sa
+
+from cinder_lite.db import attachment_lists, attachments, metadata, models, paging, volume_lists
 from lite_common import db, errors
 from tests.unit.cinder_lite.db.conftest import MakeVolume
 
@@ -87,3 +91,30 @@ def test_attachments_of_a_project(database: db.Database, make: MakeVolume) -> No
             first,
         ]
         assert attachment_lists.page(conn, None, paging.Matches({"instance_uuid": "s2"}), page) == []
+
+
+@pytest.mark.parametrize("project", [None, "p"])
+def test_a_page_reads_its_own_rows_and_not_those_before_it(
+    database: db.Database, make: MakeVolume, project: str | None
+) -> None:
+    """With few rows MariaDB finds its way alone."""
+    first = make()
+    table = models.volumes
+    with database.connection() as conn:
+        model = dict(conn.execute(sa.select(table).where(table.c.id == first)).mappings().one())
+        times = (model["created_at"] + datetime.timedelta(seconds=number) for number in range(1, 3000))
+        conn.execute(table.insert(), [model | {"id": str(uuid.uuid4()), "created_at": moment} for moment in times])
+
+    def read(conn: sa.Connection) -> int:
+        if conn.dialect.name != "mysql":
+            return 0  # SQLite does not tell
+        told = conn.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read_%%'")
+        return sum(int(value) for name, value in told if name.split("_")[-1] in ("next", "prev", "rnd"))
+
+    filters = volume_lists.Filters(project)
+    with database.connection() as conn:
+        whole = [row["id"] for row in volume_lists.names(conn, filters, paging.Page(3000))]
+        before = read(conn)
+        part = volume_lists.names(conn, filters, paging.Page(5, whole[1499]))
+        assert read(conn) - before <= 6
+    assert [row["id"] for row in part] == whole[1500:1505]
