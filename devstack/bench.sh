@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The benchmark: control plane against the original's figures, userspace and kernel attach against their bare floors.
-#   bench.sh [--quick] [--only control|userspace] [--vm] [--json FILE]
+#   bench.sh [--quick] [--only control|pages|records|userspace] [--auth keystone] [--vm] [--json FILE]
 # Prints a table, writes JSON (bench.json). Starts private servers only and takes them away again.
 set -euo pipefail
 # shellcheck source=devstack/lib.sh

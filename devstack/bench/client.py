@@ -27,12 +27,20 @@ class Times:
 
 
 class Client:
-    """Speaks to both APIs; one HTTP connection per thread. `idle`: seconds between two looks where nothing is timed."""
+    """Speaks to both APIs as the owner of `token`, with one HTTP connection per thread.
 
-    def __init__(self, compute_url: str, volume_url: str, image: str, *, idle: float = POLL) -> None:
-        self._image = image
+    `poll` is seconds between two looks, `idle` where nothing is timed.
+    """
+
+    def __init__(
+        self, compute_url: str, volume_url: str, *, token: str = "", poll: float = POLL, idle: float = POLL
+    ) -> None:
+        self._headers = {"X-Auth-Token": token} if token else {}
+        self._image = ""
+        self._poll = poll
         self._idle = idle
-        self._urls = {"compute": compute_url, "volume": volume_url}
+        image_url = compute_url.replace("/v2.1", "/image/v2")
+        self._urls = {"compute": compute_url, "volume": volume_url, "image": image_url}
         self._local = threading.local()
 
     def call(self, service: str, method: str, path: str, body: Any = None) -> Any:
@@ -43,7 +51,7 @@ class Client:
             method,
             self._urls[service] + path,
             json=body,
-            headers={"OpenStack-API-Version": VERSIONS[service]},
+            headers=self._headers | ({"OpenStack-API-Version": VERSIONS[service]} if service in VERSIONS else {}),
             timeout=LIMIT,
         )
         if answer.status_code >= 400:
@@ -51,7 +59,9 @@ class Client:
         return answer.json() if answer.content else None
 
     def make_server(self, name: str) -> str:
-        """A new active server's id."""
+        """A new active server's id; it is made of the first image."""
+        if not self._image:
+            self._image = str(self.call("image", "GET", "/images")["images"][0]["id"])
         body = {"server": {"name": name, "flavorRef": "1", "imageRef": self._image, "networks": "none"}}
         made = str(self.call("compute", "POST", "/servers", body)["server"]["id"])
         self._until(lambda: self.call("compute", "GET", f"/servers/{made}")["server"]["status"], "ACTIVE", self._idle)
@@ -106,12 +116,12 @@ class Client:
         """Return once the volume is available."""
         self._until(lambda: self.status(volume), "available")
 
-    def _until(self, look: Callable[[], Any], wanted: Any, pause: float = POLL) -> None:
+    def _until(self, look: Callable[[], Any], wanted: Any, pause: float | None = None) -> None:
         end = time.perf_counter() + LIMIT
         while (found := look()) != wanted:
             if str(found).lower().startswith("error") or time.perf_counter() > end:
                 raise RuntimeError(f"wanted {wanted}, found {found}")
-            time.sleep(pause)
+            time.sleep(self._poll if pause is None else pause)
 
 
 def many(work: Callable[[T], Any], items: Sequence[T], threads: int) -> list[Any]:

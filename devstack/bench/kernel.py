@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import libvirt
-import requests
 import rtslib_fb
 
 from devstack.bench import floor, report
@@ -188,13 +187,13 @@ def shares(since: float, volume: str) -> dict[str, dict[str, float]]:
 
 def step_means(lines: Iterable[str]) -> dict[str, dict[str, float]]:
     """Mean milliseconds of each step by what its request was for; a request's log lines share its id."""
-    requests_: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    by_request: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for line in lines:
         if found := _STEP.search(line):
-            requests_[found["request"]][found["name"]] += float(found["ms"])
+            by_request[found["request"]][found["name"]] += float(found["ms"])
     means = {}
     for half, sign in (("attach", "attach_to_guest"), ("detach", "detach_from_guest")):
-        of_half = [steps for steps in requests_.values() if sign in steps][1:]
+        of_half = [steps for steps in by_request.values() if sign in steps][1:]
         names = dict.fromkeys(name for steps in of_half for name in steps)
         means[half] = {name: round(statistics.mean(one.get(name, 0.0) for one in of_half), 1) for name in names}
     return means
@@ -203,8 +202,7 @@ def step_means(lines: Iterable[str]) -> dict[str, dict[str, float]]:
 def measure(address: str, group: str, cycles: int) -> dict[str, Any]:
     """Boot a guest, measure, and take everything away again."""
     compute, volume_url = f"http://{address}:8774/v2.1", f"http://{address}:8776/v3"
-    images = requests.get(f"http://{address}:8774/image/v2/images", timeout=30).json()["images"]
-    client = Client(compute, volume_url, str(images[0]["id"]), idle=IDLE_SECONDS)
+    client = Client(compute, volume_url, idle=IDLE_SECONDS)
     bare = KernelFloor(group, address)
     volume = client.make_volume("bench")
     server = client.make_server("bench")

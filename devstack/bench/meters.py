@@ -40,7 +40,7 @@ def read(system: System) -> Reading:
     pids = system.pids() | {"mariadbd": system.maria.pid, "rabbitmq": system.rabbit.pid}
     return Reading(
         {name: _cpu_of_tree(pid) for name, pid in pids.items()},
-        _statements(system),
+        statements(system),
         _messages(system),
         sum(_requests(system.directory / f"{name}.log") for name in ("nova-lite-api", "cinder-lite-api")),
     )
@@ -56,7 +56,8 @@ def _cpu_of_tree(pid: int) -> float:
     return float(sum(sum(process.cpu_times()[:2]) for process in family))
 
 
-def _statements(system: System) -> int:
+def statements(system: System) -> int:
+    """Statements that clients have sent to MariaDB so far, this question among them."""
     told = system.maria.execute("SHOW GLOBAL STATUS LIKE 'Questions'")
     return int(told.split()[-1])
 
