@@ -180,12 +180,10 @@ def test_libvirtd_that_does_not_answer(stack: Stack, attached: tuple[str, str]) 
 
 def test_what_waits_for_nobody_is_left_until_nobody_can_be_at_work(stack: Stack) -> None:
     volume = stack.create_volume()
-    then = ago(seconds=5)
+    times = ", ".join(f"{name} = '{ago(seconds=5)}'" for name in ("created_at", "updated_at"))
     with stack.engines["cinder"].begin() as conn:
         # It was made a moment ago, too, and what is new counts as in motion.
-        conn.exec_driver_sql(
-            f"UPDATE volumes SET status = 'detaching', created_at = '{then}', updated_at = '{then}' WHERE id = '{volume}'"
-        )
+        conn.exec_driver_sql(f"UPDATE volumes SET status = 'detaching', {times} WHERE id = '{volume}'")
     code, told = doctor(stack, volume, "--fix")
     # The row was written not long ago, so its daemon is careful for a while; see `heal.SETTLED_AFTER`.
     assert code == DISAGREE
