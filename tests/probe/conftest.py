@@ -1,4 +1,7 @@
-"""The probe's stack, one for the whole run: to boot the guests costs more than to probe them."""
+"""The probe's stack, one for all cells: to boot the guests costs more than to probe them.
+
+It ends with its module, because ten guests would take from the virtual machines that come next.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from tests.probe.ground import ProbeStack
 service.no_eventlet()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProbeStack]:
     """Give the stack with its guests."""
     directory: Path = tmp_path_factory.mktemp("probe")
