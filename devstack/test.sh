@@ -9,8 +9,9 @@
 # `all` (the default) is pep8, mypy and one pytest run over unit, functional, api, machine, integration, probe and vm,
 # which boots virtual machines for the kernel path; the last line is pytest's own summary. `probe` kills each daemon at
 # each step once, `probe --all` before and after every step of every operation; what it found is in .probe.json, from
-# which `python -m devstack.probe_doc` draws docs/reliability.md. `api` asks both APIs for whatever their
-# own documents allow and forbid; NLITE_API_SEED=random tries what no run has tried, =N, which it prints, repeats it.
+# which `python -m devstack.probe_doc` draws docs/reliability.md. `vm --all` kills more than nova-compute on the kernel
+# path. `api` asks both APIs for whatever their own documents allow and forbid; NLITE_API_SEED=random tries what no run
+# has tried, =N, which it prints, repeats it.
 # `machine` kills daemons and spoils messages at every point of every request, on twins, and in thousands of random
 # orders (NLITE_MACHINE_SEED and NLITE_MACHINE_EXAMPLES likewise); in `all` it is a sample of that.
 set -euo pipefail
@@ -20,7 +21,7 @@ set -euo pipefail
 TOX_VENV=$NLITE_ROOT/.tox/launcher
 CLIENT_TESTS="clients or csi or terraform or integration"
 
-usage() { sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 # Without root the packages must be there already; say so before anything fails for want of them.
 ensure_packages() { # KIND...
@@ -98,7 +99,11 @@ main() {
     prepare) make_environment ;;
     tempest) run_tempest "$@" ;;
     clients) run_pytest tests/functional tests/integration/test_keystone.py -k "$CLIENT_TESTS" "$@" ;;
-    unit | functional | api | integration | vm) run_pytest "tests/$what" "$@" ;;
+    unit | functional | api | integration) run_pytest "tests/$what" "$@" ;;
+    vm)
+        [[ ${1:-} != --all ]] || { export NLITE_VM=all && shift; }
+        run_pytest tests/vm "$@"
+        ;;
     machine) NLITE_MACHINE_EXAMPLES=${NLITE_MACHINE_EXAMPLES:-2000} run_pytest "tests/$what" --timeout 3600 "$@" ;;
     probe)
         export NLITE_PROBE_REPORT=${NLITE_PROBE_REPORT:-$NLITE_ROOT/.probe.json}

@@ -14,12 +14,12 @@ from tests.vm import conftest
 LIMIT = 1200
 RESULT = "/run/kernel-tests.xml"
 # Three shares of about the same size; each wants a machine of its own.
-INITIATOR = ("tests/kernel/test_os_brick.py", "tests/kernel/test_block_disk.py")
-TARGET = ("tests/kernel/test_lio.py", "tests/kernel/test_lio_trouble.py", "tests/kernel/test_without_root.py")
+FIRST = ("test_os_brick.py", "test_block_disk.py")
+SECOND = ("test_lio.py", "test_lio_trouble.py", "test_lvm_trouble.py", "test_without_root.py")
 PARTS = {
-    "controller": " ".join(["tests/kernel", *(f"--ignore={path}" for path in INITIATOR + TARGET)]),
-    "compute1": " ".join(INITIATOR),
-    "compute2": " ".join(TARGET),
+    "controller": " ".join(["tests/kernel", *(f"--ignore=tests/kernel/{name}" for name in FIRST + SECOND)]),
+    "compute1": " ".join(f"tests/kernel/{name}" for name in FIRST),
+    "compute2": " ".join(f"tests/kernel/{name}" for name in SECOND),
 }
 # libvirtd's first start takes long under emulation, longer than the services wait for it.  Plugins that no test there
 # uses take longer to load than many a test to run.  What is still at work at the limit is interrupted, so that it says

@@ -7,7 +7,7 @@ operation's trouble is the next one's beginning, so a volume goes through severa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 
 import pytest
@@ -26,10 +26,21 @@ HEAL_SECONDS = 240
 
 
 @pytest.fixture(scope="module")
-def victims(site: Site) -> Iterator[dict[str, Victim]]:
-    """Give the daemons that may be killed, by their hosts."""
+def computes(site: Site) -> Iterator[dict[str, Victim]]:
+    """Give nova-compute of each host, which may be killed."""
+    yield from _victims(site, {host: COMPUTE for host in COMPUTES})
+
+
+@pytest.fixture(scope="module")
+def backend(site: Site) -> Iterator[Victim]:
+    """Give cinder-volume, which may be killed."""
+    for found in _victims(site, {CONTROLLER: VOLUME}):
+        yield found[CONTROLLER]
+
+
+def _victims(site: Site, units: Mapping[str, str]) -> Iterator[dict[str, Victim]]:
     site.use_flow("attachments")
-    found = {host: Victim(site, host, COMPUTE) for host in COMPUTES} | {CONTROLLER: Victim(site, CONTROLLER, VOLUME)}
+    found = {host: Victim(site, host, unit) for host, unit in units.items()}
     _on_each(found, lambda host: found[host].allow())
     wait_for(site.all_up, SETTLE_SECONDS, "all services report to be up")
     yield found
@@ -51,15 +62,15 @@ COMPUTE_DIES = {
 }
 
 
-def test_nova_compute_dies_at_a_step(site: Site, victims: dict[str, Victim], request: pytest.FixtureRequest) -> None:
+def test_nova_compute_dies_at_a_step(site: Site, computes: dict[str, Victim], request: pytest.FixtureRequest) -> None:
     volumes = {host: site.create_volume(LIO) for host in COMPUTES}
 
     def go_through(host: str) -> None:
         volume = volumes[host]
         for operation, fault, outcome in COMPUTE_DIES[host]:
-            victims[host].arm(fault)
+            computes[host].arm(fault)
             _begin(site, host, operation, volume)
-            victims[host].await_reborn()
+            computes[host].await_reborn()
             seconds = _await(site, host, volume, outcome)
             note(request.config, f"kernel path, nova-compute, {operation} {fault}: {outcome} {seconds:.0f} s later")
             if outcome == IN_USE:
@@ -71,50 +82,51 @@ def test_nova_compute_dies_at_a_step(site: Site, victims: dict[str, Victim], req
         _delete(site, volume)
 
 
-def test_cinder_volume_dies_at_a_step(site: Site, victims: dict[str, Victim], request: pytest.FixtureRequest) -> None:
+@pytest.mark.whole
+def test_cinder_volume_dies_at_a_step(site: Site, backend: Victim, request: pytest.FixtureRequest) -> None:
     """Its privileged half dies with it, in the middle of a change to LVM or LIO."""
-    victim = victims[CONTROLLER]
 
     def killed(fault: str, operation: str, outcome: str) -> None:
-        victim.await_reborn()
+        backend.await_reborn()
         seconds = _await(site, FIRST, volume, outcome)
         note(request.config, f"kernel path, cinder-volume, {operation} {fault}: {outcome} {seconds:.0f} s later")
 
     fault = "after:create_volume_from_spec:die"
-    victim.arm(fault)
+    backend.arm(fault)
     body = {"volume": {"size": 1, "name": "killed", "volume_type": LIO}}
     volume = str(site.ok("cinder", "POST", "/volumes", body)["volume"]["id"])
     killed(fault, "create", AVAILABLE)
 
     # nova-compute asks again, for as long as it has patience: a slow machine may be longer away than that.
     fault = "after:grant_access:die"
-    victim.arm(fault)
+    backend.arm(fault)
     _begin(site, FIRST, "attach", volume)
-    victim.await_reborn()
+    backend.await_reborn()
     if _await_either(site, FIRST, volume) == AVAILABLE:
         site.attach(FIRST, volume)
     _use(site, FIRST, volume)
 
     fault = "before:remove_export:die"
-    victim.arm(fault)
+    backend.arm(fault)
     _begin(site, FIRST, "detach", volume)
     killed(fault, "detach", AVAILABLE)
     assert site.lv_sha256(LIO, volume, MIB) == console.pattern_sha256(_seed(FIRST, volume), MIB)
 
-    victim.arm("before:delete_volume:die")
+    backend.arm("before:delete_volume:die")
     site.ok("cinder", "DELETE", f"/volumes/{volume}")
-    victim.await_reborn()
+    backend.await_reborn()
     _await_nothing(site, volume)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("step", "process"), [("connect_volume", "iscsid"), ("attach_to_guest", "libvirtd")])
 def test_what_nova_compute_needs_dies_in_an_attach(
-    step: str, process: str, site: Site, victims: dict[str, Victim]
+    step: str, process: str, site: Site, computes: dict[str, Victim]
 ) -> None:
     volume = site.create_volume(LIO)
-    victims[SECOND].arm(f"before:{step}:hang:5")
+    computes[SECOND].arm(f"before:{step}:hang:5")
     _begin(site, SECOND, "attach", volume)
-    victims[SECOND].await_fired()
+    computes[SECOND].await_fired()
     site.lab.run(SECOND, f"pkill -KILL -x {process}")
     if _await_either(site, SECOND, volume) == IN_USE:
         _use(site, SECOND, volume)
@@ -122,16 +134,17 @@ def test_what_nova_compute_needs_dies_in_an_attach(
     _delete(site, volume)
 
 
+@pytest.mark.whole
 def test_the_controller_loses_its_power_in_an_attach(
-    site: Site, victims: dict[str, Victim], request: pytest.FixtureRequest
+    site: Site, computes: dict[str, Victim], request: pytest.FixtureRequest
 ) -> None:
     """Databases, bus, both APIs, cinder-volume and LIO are gone at once; another volume is being written meanwhile."""
     kept, volume = site.create_volume(LIO), site.create_volume(LIO)
     site.attach(FIRST, kept)
     site.guest(FIRST, "write", kept, str(MIB), "flushed-before")
-    victims[SECOND].arm("before:connect_volume:hang:10")
+    computes[SECOND].arm("before:connect_volume:hang:10")
     _begin(site, SECOND, "attach", volume)
-    victims[SECOND].await_fired()
+    computes[SECOND].await_fired()
     site.lab.reboot(CONTROLLER, hard=True)
     site.forward()
     wait_for(site.all_up, 300, "all services report to be up after the power failure")
