@@ -60,7 +60,7 @@ run_pytest() { # ARGUMENT...
 # Tempest is no dependency of the project: it has an environment of its own, made anew when its pins change.
 ensure_tempest() {
     local venv=$NLITE_ROOT/.tox/tempest pins=$NLITE_ROOT/devstack/tempest/constraints.txt
-    cmp -s "$pins" "$venv/.installed" && return
+    ! cmp -s "$pins" "$venv/.installed" || return 0
     step "tempest ($(sed -n 's/^tempest==//p' "$pins"))"
     limited 120 "python3 -m venv" "$PYTHON" -m venv "$venv"
     limited 600 "pip install tempest" "$venv/bin/python" -m pip install --quiet -c "$pins" tempest
@@ -96,10 +96,11 @@ main() {
     check_python
     ensure_tox
     case $what in
-    prepare) make_environment ;;
+    prepare) make_environment && ensure_tempest ;;
     tempest) run_tempest "$@" ;;
     clients) run_pytest tests/functional tests/integration/test_keystone.py -k "$CLIENT_TESTS" "$@" ;;
-    unit | functional | api | integration) run_pytest "tests/$what" "$@" ;;
+    unit | functional | api) run_pytest "tests/$what" "$@" ;;
+    integration) ensure_tempest && run_pytest tests/integration "$@" ;;
     vm)
         [[ ${1:-} != --all ]] || { export NLITE_VM=all && shift; }
         run_pytest tests/vm "$@"
@@ -116,6 +117,7 @@ main() {
         step "pep8" && tox_run pep8 || code=1
         step "mypy" && tox_run mypy || code=1
         ((code == 0)) || printf '%serror:%s pep8 or mypy failed (see above)\n' "$RED" "$PLAIN"
+        ensure_tempest
         step "tests" && run_pytest tests/{unit,machine,functional,api,integration,probe,vm} "$@" || code=$?
         exit "$code"
         ;;

@@ -19,12 +19,14 @@ HEAD = """# Tempest
 OpenStack's own tests of its APIs, unchanged from PyPI, against the five daemons behind a real keystone:
 
 ```
-./devstack/test.sh tempest                # the list below, two classes of tests at once
+./devstack/test.sh tempest                # the list below, three classes of tests at once
 ./devstack/test.sh tempest test_attach    # of these, tests of such a name
 ./devstack/test.sh tempest --all          # and what is left out, to see how it fails
 ```
 
-The last line has the counts; the exit code is 0 when nothing failed. Wanted are the tests of `tempest.api.volume`,
+The last line has the counts; the exit code is 0 when nothing failed. `./devstack/test.sh`, so CI, runs those whose
+names match `SUBSET` of `devstack/tempest/lists.py` (`tests/integration/test_tempest.py`): attachments, and what is done
+to volumes. The whole list is run before a release. Wanted are the tests of `tempest.api.volume`,
 `tempest.api.compute.volumes`, `tempest.api.compute.servers` and `tempest.scenario`
 (`devstack/tempest/include.txt`). Servers and volumes are the in-memory twins of hypervisor and storage: what is
 tested is what the APIs say and do, with real HTTP, keystone, RabbitMQ and MariaDB. Guests, iSCSI and disks have tests
