@@ -27,7 +27,7 @@ LOG = logging.getLogger(__name__)
 
 # Seconds between two batches, and after one that failed; rows of a batch; seconds between two looks for what dead
 # processes left, and between two prunings.
-PAUSE, PAUSE_DOWN = 0.5, 2.0
+PAUSE, PAUSE_DOWN = 1.0, 2.0
 BATCH = 250
 ADOPT_INTERVAL, PRUNE_INTERVAL = 60.0, 600.0
 

@@ -116,7 +116,7 @@ def _measure(asked: argparse.Namespace) -> dict[str, Any]:
             results["pages"] = many_pages(directory / "pages", asked.auth)
         if "records" in wanted:
             say("with and without records")
-            results["records"] = records.measure(directory / "records", *((30, 3) if asked.quick else (100, 10)))
+            results["records"] = records.measure(directory / "records", *((30, 10) if asked.quick else (100, 30)))
         if "userspace" in wanted:
             from devstack.bench import userspace
 
