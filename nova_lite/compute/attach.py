@@ -49,8 +49,9 @@ def reserve_block_device_name(
 ) -> BlockDevice:
     """The new row `bdm_uuid` for the volume, with a device name that no other disk of the server has.
 
-    A requested name counts only where guests really see it. Raises ServerNotFound, WrongHost, InvalidVolume (the
-    server has the volume), DevicePathInUse, TooManyDisks, errors.Timeout (the caller has given up).
+    A requested name counts only where guests really see it. Raises ServerNotFound, ServerInvalidState (it is being
+    deleted), WrongHost, InvalidVolume (the server has the volume), DevicePathInUse, TooManyDisks, errors.Timeout (the
+    caller has given up).
     """
     with host.recording_faults(server_id), host.name_locks.hold(server_id, f"naming volume {volume_id}"):
         if ctx.deadline is not None and time.time() > ctx.deadline - DEADLINE_MARGIN:
@@ -86,6 +87,11 @@ def _choose_name(host: ComputeHost, server_id: str, requested: str | None) -> tu
     taken = attachments.taken_names(host.database, server_id)
     if taken.host != host.name:
         raise nova_errors.WrongHost(server=server_id, found=taken.host, host=host.name)
+    if taken.task_state == states.DELETING:
+        # Whoever deletes it reads its rows once and gives up those.
+        raise nova_errors.ServerInvalidState(
+            action="attach_volume", server=server_id, attribute="task_state", state=states.DELETING
+        )
     honour = requested is not None and host.virt.honours_device_name
     if honour:
         name = device_names.honoured(taken.root, requested or "")

@@ -30,7 +30,7 @@ def delete(database: db.Database, cinder: CinderClient, ctx: context.RequestCont
     left = 0
     for device in attachments.of_server(database, server.uuid):
         try:
-            storage.give_up(cinder, ctx, device)
+            storage.give_up(database, cinder, ctx, device)
         except storage.UNHEARD as err:
             LOG.error("volume %s of instance %s cannot be let go yet: %s", device.volume_id, server.uuid, err.message)
             left += 1

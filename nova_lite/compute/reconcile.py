@@ -165,14 +165,7 @@ def abandon(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice)
 
 def _unreserve(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) -> None:
     try:
-        if device.attachment_id is not None:
-            host.cinder.delete_attachment(ctx, device.attachment_id)
-        else:
-            # Also a reservation of the attachments API, if nova-api died before it could write down its id.
-            host.cinder.discard_attachments(ctx, device.volume_id, device.instance_uuid)
-            # The volume actions do not say whose reservation they end: it may be that of another server's attach.
-            if attachments.servers_with(host.database, device.volume_id) == [device.instance_uuid]:
-                host.cinder.unreserve_volume(ctx, device.volume_id)
+        storage.end_reservation(host.database, host.cinder, ctx, device)
     except nova_errors.VolumeNotFound:
         LOG.info("volume %s is gone", device.volume_id)
     attach.delete_block_device(host, device)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from lite_common import context, db, errors, trace
 from nova_lite import states
-from nova_lite.compute import attach, storage
+from nova_lite.compute import attach, reconcile, storage
 from nova_lite.compute.action_events import recorded
 from nova_lite.compute.host import ComputeHost
 from nova_lite.db import attachments, servers
@@ -25,6 +26,10 @@ from nova_lite.virt import errors as virt_errors
 from nova_lite.volume import client, connection_info
 
 LOG = logging.getLogger(__name__)
+
+# Seconds that a nova-api which has begun an attach gets to hand it over, once its server is to be deleted.
+HAND_OVER_LIMIT = reconcile.RESERVATION_AGE
+HAND_OVER_PAUSE = 0.1
 
 
 @recorded("compute__do_build_and_run_instance")
@@ -104,9 +109,9 @@ def unpause_server(host: ComputeHost, ctx: context.RequestContext, server_id: st
 def terminate_server(host: ComputeHost, ctx: context.RequestContext, server_id: str) -> None:
     """Remove the guest, then each volume from the host, from Cinder and (where asked) altogether, then the rows.
 
-    The block devices are read under the lock, so one that an attach has just made is released too. When Cinder is
-    down, or cannot let a volume go yet, the server stays in task deleting with what is left of its rows, and the next
-    look of `recovery` goes on. Raises what the first of these was.
+    The block devices are read under the locks, so one that an attach has just made is released too, and none is made
+    after them. When Cinder is down, or cannot let a volume go yet, the server stays in task deleting with what is left
+    of its rows, and the next look of `recovery` goes on. Raises what the first of these was.
     """
     with host.working_on(server_id, "delete"):
         server = servers.get(host.database, server_id, deleted=True)
@@ -114,11 +119,11 @@ def terminate_server(host: ComputeHost, ctx: context.RequestContext, server_id: 
             return
         host.virt.destroy(server_id)
         failed: errors.LiteError | None = None
-        for device in attachments.of_server(host.database, server_id):
+        for device in _last_devices(host, server_id):
             if device.connection_info is not None:
                 host.quietly(attach.disconnect_volume, host, device, device.connection_info, True)
             try:
-                storage.give_up(host.cinder, ctx, device)
+                storage.give_up(host.database, host.cinder, ctx, device)
                 attach.delete_block_device(host, device)
             except errors.LiteError as err:
                 # The others go all the same.
@@ -126,6 +131,21 @@ def terminate_server(host: ComputeHost, ctx: context.RequestContext, server_id: 
         if failed is not None:
             raise failed
         servers.bury(host.database, server_id)
+
+
+def _last_devices(host: ComputeHost, server_id: str) -> list[BlockDevice]:
+    """The block devices of a server that is being deleted, which gets no more of them.
+
+    nova-api may be reserving the volume of one at this moment, and write down in the row what Cinder told it. A row
+    that went before would leave that reservation to nobody, so nova-api gets as long as for any attach.
+    """
+    end = time.monotonic() + HAND_OVER_LIMIT
+    while True:
+        with host.name_locks.hold(server_id, "delete"):
+            found = attachments.of_server(host.database, server_id)
+        if all(one.is_handed_over for one in found) or time.monotonic() > end:
+            return found
+        time.sleep(HAND_OVER_PAUSE)
 
 
 def console_output(host: ComputeHost, server_id: str, length: int | None) -> str:

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lite_common import context, errors, trace
+from lite_common import context, db, errors, trace
 from nova_lite import errors as nova_errors
 from nova_lite.compute.host import ComputeHost
+from nova_lite.db import attachments
 from nova_lite.db.attachments import BlockDevice
 from nova_lite.volume.client import CinderClient
 
@@ -176,7 +177,21 @@ def flow(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice) ->
     return (AttachmentsFlow if device.attachment_id else ActionsFlow)(host, ctx, device)
 
 
-def give_up(cinder: CinderClient, ctx: context.RequestContext, device: BlockDevice) -> None:
+def end_reservation(
+    database: db.Database, cinder: CinderClient, ctx: context.RequestContext, device: BlockDevice
+) -> None:
+    """Give back what Cinder may have reserved for a block device that was never connected. Raises as the client."""
+    if device.attachment_id is not None:
+        cinder.delete_attachment(ctx, device.attachment_id)
+        return
+    # Also a reservation of the attachments API, if nova-api died before it could write down its id.
+    cinder.discard_attachments(ctx, device.volume_id, device.instance_uuid)
+    # The volume actions do not say whose reservation they end: it may be that of another server's attach.
+    if attachments.servers_with(database, device.volume_id) == [device.instance_uuid]:
+        cinder.unreserve_volume(ctx, device.volume_id)
+
+
+def give_up(database: db.Database, cinder: CinderClient, ctx: context.RequestContext, device: BlockDevice) -> None:
     """End a block device's attachment while its server is deleted: what Cinder refuses for good is logged and left.
 
     Cinder being down, failing or busy (the volume's target is still in use) is an error, so that the caller can come
@@ -186,7 +201,7 @@ def give_up(cinder: CinderClient, ctx: context.RequestContext, device: BlockDevi
     if device.attachment_id:
         _insistent(cinder.delete_attachment, ctx, device.attachment_id)
     elif device.connection_info is None:
-        _insistent(cinder.unreserve_volume, ctx, device.volume_id)
+        _insistent(end_reservation, database, cinder, ctx, device)
     else:
         _insistent(cinder.terminate_connection, ctx, device.volume_id, device.connection_info.get("connector"))
         _insistent(cinder.detach_in_cinder, ctx, device.volume_id, None)

@@ -46,6 +46,11 @@ class BlockDevice:
     deleted: int
     connection_info: dict[str, Any] | None = field(default=None, repr=False)
 
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether nova-api has written down what Cinder's reservation told, which it does last."""
+        return self.volume_size is not None or self.attachment_id is not None or self.connection_info is not None
+
 
 @dataclass(frozen=True, slots=True)
 class AttachedVolume:
@@ -57,9 +62,11 @@ class AttachedVolume:
 
 @dataclass(frozen=True, slots=True)
 class TakenNames:
-    """The device names of a server in brief: the root disk's, how many volumes have one, the last of these in order."""
+    """The device names of a server in brief: the root disk's, how many volumes have one, the last of these in order;
+    and where the server is, and what is being done to it."""
 
     host: str | None
+    task_state: str | None
     root: str
     count: int
     last: str | None
@@ -100,7 +107,7 @@ def _taken() -> sa.Select[Any]:
         .limit(1)
         .scalar_subquery()
     )
-    wanted = sa.select(instances.c.host, instances.c.root_device_name, count, last)
+    wanted = sa.select(instances.c.host, instances.c.task_state, instances.c.root_device_name, count, last)
     return wanted.where(instances.c.uuid == sa.bindparam("server"), instances.c.deleted == 0)
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import threading
+import time
+import uuid
 
 import pytest
 
 from lite_common import context, db, errors
 from nova_lite import errors as nova_errors
 from nova_lite import states
-from nova_lite.compute import local_delete, recovery
-from nova_lite.db import servers
+from nova_lite.compute import attach, local_delete, recovery
+from nova_lite.compute import servers as compute_servers
+from nova_lite.db import attachments, models, servers
 from tests.unit.nova_lite.compute.conftest import Cloud
 
 BUS_DOWN = errors.Unavailable("RabbitMQ did not take the message")
@@ -143,3 +147,84 @@ def test_build_that_is_overtaken_by_a_delete(cloud: Cloud) -> None:
     cloud.rpc.deliver()
     assert cloud.server(server).deleted
     assert cloud.virt.list_servers() == frozenset()
+
+
+@pytest.mark.parametrize("host_is_down", [False, True])
+def test_reservation_that_nova_api_never_wrote_down(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, host_is_down: bool
+) -> None:
+    """It was killed between Cinder's answer and its own row, and nobody else knows the attachment."""
+    monkeypatch.setattr(compute_servers, "HAND_OVER_LIMIT", 0.0)
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.rpc.queue = []
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.rpc.queue = None
+    _unwritten(cloud)
+    if host_is_down:
+        cloud.silence()
+    cloud.api.delete_server(cloud.ctx, server)
+    assert cloud.server(server).deleted
+    assert (cloud.twin.status(volume), cloud.twin.attachments) == ("available", {})
+
+
+def test_delete_waits_for_a_nova_api_that_is_reserving(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.rpc.queue = []
+    device = cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.rpc.queue = None
+    (attachment,) = cloud.twin.attachments
+    _unwritten(cloud)
+    pauses = []
+
+    def written_meanwhile(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            attachments.save_reservation(cloud.database, device, attachment, 1)
+
+    monkeypatch.setattr(time, "sleep", written_meanwhile)
+    cloud.twin.calls.clear()
+    cloud.api.delete_server(cloud.ctx, server)
+    assert len(pauses) == 2
+    assert cloud.twin.calls == ["DELETE attachments"]
+    assert (cloud.twin.status(volume), cloud.twin.attachments) == ("available", {})
+
+
+def test_no_row_is_made_once_the_rows_were_read(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute_servers, "HAND_OVER_LIMIT", 0.0)
+    cloud.legacy()
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    row = str(uuid.uuid4())
+    deleting = threading.Thread(target=cloud.api.delete_server, args=(cloud.ctx, server))
+    with cloud.host.name_locks.hold(server, "naming a volume"):
+        deleting.start()
+        end = time.monotonic() + 10
+        while cloud.virt.list_servers() and time.monotonic() < end:
+            time.sleep(0.01)
+        attachments.reserve(
+            cloud.database,
+            uuid=row,
+            server_id=server,
+            volume_id=volume,
+            device_name="/dev/vdb",
+            tag=None,
+            delete_on_termination=False,
+            disk_bus=None,
+        )
+        cloud.host.cinder.reserve_volume(cloud.ctx, volume)
+    deleting.join(10)
+    assert cloud.server(server).deleted
+    assert cloud.twin.status(volume) == "available"
+
+
+def test_no_volume_is_named_for_a_server_that_is_being_deleted(cloud: Cloud) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.set_server(server, task_state=states.DELETING)
+    with pytest.raises(nova_errors.ServerInvalidState, match="task_state deleting"):
+        attach.reserve_block_device_name(cloud.host, cloud.ctx, server, volume, bdm_uuid=str(uuid.uuid4()))
+    assert cloud.devices(server) == []
+
+
+def _unwritten(cloud: Cloud) -> None:
+    """The rows as they are before nova-api has written down what Cinder told it."""
+    with cloud.database.connection() as conn:
+        conn.execute(models.block_device_mapping.update().values(attachment_id=None, volume_size=None))

@@ -146,10 +146,10 @@ def test_saving_the_same_value_twice_is_no_loss(database: db.Database) -> None:
 
 def test_taken_names(database: db.Database) -> None:
     new_server(database, "s1")
-    assert attachments.taken_names(database, "s1") == attachments.TakenNames("h", "/dev/vda", 0, None)
+    assert attachments.taken_names(database, "s1") == attachments.TakenNames("h", "scheduling", "/dev/vda", 0, None)
     for number, name in enumerate(("/dev/vdb", "/dev/vdz", "/dev/vdaa", "/dev/vdc")):
         reserve(database, f"b{number}", "s1", f"v{number}", name)
-    assert attachments.taken_names(database, "s1") == attachments.TakenNames("h", "/dev/vda", 4, "/dev/vdaa")
+    assert attachments.taken_names(database, "s1") == attachments.TakenNames("h", "scheduling", "/dev/vda", 4, "/dev/vdaa")
     assert attachments.all_names(database, "s1") == {"/dev/vdb", "/dev/vdz", "/dev/vdaa", "/dev/vdc"}
     with pytest.raises(errors.ServerNotFound):
         attachments.taken_names(database, "nobody")
