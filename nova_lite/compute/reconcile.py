@@ -99,9 +99,7 @@ def _by_rule(
         storage.flow(host, ctx, device).finish(device.connection_info or {})
         return Settled.FINISHED
     if volume is not None and volume.status in (*_BEGUN, _ENDING):
-        attach.detach_from_guest(host, device, device.connection_info or {})
-        detach.release(host, ctx, device, volume.attachment_ids.get(device.instance_uuid))
-        return Settled.ENDED
+        return _end_attachment(host, ctx, device, volume)
     if disk.live:
         LOG.error(
             "Cinder does not know that instance %s has volume %s. The row is kept, so that no other server gets it. "
@@ -111,6 +109,20 @@ def _by_rule(
         )
         return Settled.NOTHING
     _forget(host, device)
+    return Settled.ENDED
+
+
+def _end_attachment(host: ComputeHost, ctx: context.RequestContext, device: BlockDevice, volume: Volume) -> Settled:
+    """Undo the attach, or go on with the detach: whose disk the guest keeps, that volume is in use as before."""
+    try:
+        attach.detach_from_guest(host, device, device.connection_info or {})
+    except virt_errors.DeviceDetachFailed as err:
+        if volume.status != _ENDING:
+            raise
+        LOG.error("%s", err.message)
+        host.cinder.roll_detaching(ctx, device.volume_id)
+        return Settled.NOTHING
+    detach.release(host, ctx, device, volume.attachment_ids.get(device.instance_uuid))
     return Settled.ENDED
 
 

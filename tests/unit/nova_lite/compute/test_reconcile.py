@@ -92,6 +92,21 @@ def test_killed_in_a_detach(cloud: Cloud, flow: str, after: bool) -> None:
     cloud.assert_as_before(server, volume)
 
 
+def test_guest_keeps_the_disk_of_a_detach_whose_message_was_lost(cloud: Cloud, flow: str) -> None:
+    server, volume = cloud.boot().uuid, cloud.twin.add_volume()
+    cloud.volumes.attach_volume(cloud.ctx, server, volume)
+    cloud.virt.pause(server)
+    cloud.rpc.queue = []
+    cloud.volumes.detach_volume(cloud.ctx, server, volume)
+    assert cloud.twin.status(volume) == "detaching"
+    restart(cloud)
+    cloud.assert_attached(server, volume)
+    cloud.virt.unpause(server)
+    cloud.rpc.queue = None
+    cloud.volumes.detach_volume(cloud.ctx, server, volume)
+    cloud.assert_as_before(server, volume)
+
+
 def test_message_of_an_attach_is_lost(cloud: Cloud, flow: str) -> None:
     server, volume = cloud.boot().uuid, cloud.twin.add_volume()
     cloud.rpc.queue = []

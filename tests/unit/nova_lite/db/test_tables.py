@@ -149,7 +149,9 @@ def test_taken_names(database: db.Database) -> None:
     assert attachments.taken_names(database, "s1") == attachments.TakenNames("h", "scheduling", "/dev/vda", 0, None)
     for number, name in enumerate(("/dev/vdb", "/dev/vdz", "/dev/vdaa", "/dev/vdc")):
         reserve(database, f"b{number}", "s1", f"v{number}", name)
-    assert attachments.taken_names(database, "s1") == attachments.TakenNames("h", "scheduling", "/dev/vda", 4, "/dev/vdaa")
+    assert attachments.taken_names(database, "s1") == attachments.TakenNames(
+        "h", "scheduling", "/dev/vda", 4, "/dev/vdaa"
+    )
     assert attachments.all_names(database, "s1") == {"/dev/vdb", "/dev/vdz", "/dev/vdaa", "/dev/vdc"}
     with pytest.raises(errors.ServerNotFound):
         attachments.taken_names(database, "nobody")
