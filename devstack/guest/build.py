@@ -36,6 +36,7 @@ NAME = "tiny"
 # finds a timer broken, or a counter thirteen times too slow, and may then do nothing but serve its timer. It gets clock
 # and timer from devices whose speed is known (HPET, PIT), and delays of a fixed length.
 CMDLINE = "console=ttyS0 quiet panic=1 cryptomgr.notests noreplace-smp no_timer_check nolapic_timer notsc lpj=1000000"
+# virtio_ring must come before virtio, whose dependency on it is not written down.
 MODULES = (
     *("virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"),
     *("evdev", "button"),
