@@ -104,3 +104,31 @@ def test_file_digest_covers_only_the_asked_part(tmp_path: Path) -> None:
     file = tmp_path / "volume"
     file.write_bytes(console.pattern("seed", 1) + b"rest")
     assert console.file_sha256(file, 1) == console.pattern_sha256("seed", 1)
+
+
+def test_a_guest_that_is_slower_than_a_ping_a_second_becomes_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers every ping that it was ever sent, in order, and needs three seconds for each."""
+    now, busy_until = 0.0, 20.0
+
+    def exchange(self: console.Console, words: list[str], timeout: float) -> tuple[int, str]:
+        nonlocal now, busy_until
+        busy_until = max(busy_until, now) + 3
+        if busy_until > now + timeout:
+            now += timeout
+            raise console.ConsoleError("no answer")
+        now = busy_until
+        return 0, "pong"
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(console.Console, "_exchange", exchange)
+    monkeypatch.setattr(console.time, "monotonic", lambda: now)
+    monkeypatch.setattr(console.time, "sleep", sleep)
+    assert console.Console("nowhere").wait_ready(120) < 60
+    busy_until = 10_000.0
+    begun = now
+    with pytest.raises(console.ConsoleError, match="not ready within 120 s"):
+        console.Console("nowhere").wait_ready(120)
+    assert 119 < now - begun < 122
