@@ -11,7 +11,7 @@ nova_url() { echo "http://$(in_url "$1"):8774/v2.1"; }     # ADDRESS
 cinder_url() { echo "http://$(in_url "$1"):8776/v3"; }     # ADDRESS
 bus_url() { echo "rabbit://$1:$(secret "rabbitmq-$1")@$(in_url "${SET[my_ip]}"):5672/$1"; } # nova|cinder
 database_at() { # nova|cinder
-    echo "mysql+pymysql://$1:$(secret "database-$1")@$(in_url "${SET[my_ip]}"):3306/$1?charset=utf8mb4"
+    echo "mysql+mysqldb://$1:$(secret "database-$1")@$(in_url "${SET[my_ip]}"):3306/$1?charset=utf8mb4"
 }
 
 # On the controller: what a compute host has to know.  It holds nova's passwords and the services' secret.

@@ -3,7 +3,7 @@
 # shellcheck shell=bash
 
 AUTH=noauth # noauth|keystone, decided in the first run and kept
-KEYSTONE_PACKAGES=(keystone waitress PyMySQL 'oslo.service[threading]')
+KEYSTONE_PACKAGES=(keystone waitress mysqlclient 'oslo.service[threading]')
 
 with_keystone() { [[ $AUTH == keystone ]]; }
 

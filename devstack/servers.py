@@ -158,14 +158,14 @@ class MariaDB(Server):
         )
 
     def create_database(self, name: str) -> str:
-        """Create the database if it is not there and return its mysql+pymysql URL."""
+        """Create the database if it is not there and return its mysql+mysqldb URL."""
         password = self._password()
         self.execute(
             f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4;"
             f"CREATE USER IF NOT EXISTS '{self.user}'@'{HOST}' IDENTIFIED BY '{password}';"
             f"GRANT ALL ON `{name}`.* TO '{self.user}'@'{HOST}'"
         )
-        return f"mysql+pymysql://{self.user}:{password}@{HOST}:{self.port}/{name}?charset=utf8mb4"
+        return f"mysql+mysqldb://{self.user}:{password}@{HOST}:{self.port}/{name}?charset=utf8mb4"
 
     def drop_database(self, name: str) -> None:
         """Drop the database if it is there."""

@@ -97,7 +97,7 @@ COMMON: Options = {
             secret=True,
             default="sqlite:///$state_path/lite.sqlite",
             sample_default="sqlite:///$state_path/<project>.sqlite",
-            help="SQLAlchemy URL: sqlite:///PATH or mysql+pymysql://USER:PASSWORD@HOST/NAME?charset=utf8mb4.",
+            help="SQLAlchemy URL: sqlite:///PATH or mysql+mysqldb://USER:PASSWORD@HOST/NAME?charset=utf8mb4.",
         ),
         cfg.IntOpt("pool_size", default=20, min=1, help="Most connections this daemon holds open."),
     ),

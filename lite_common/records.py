@@ -158,7 +158,7 @@ def inserting(table: sa.Table, dialect: str) -> tuple[Any, Any]:
     if dialect == "sqlite":
         insert = sqlite.insert(table)
         return insert, insert.excluded
-    # PyMySQL makes one statement of all rows of this form.
+    # mysqlclient makes one statement of all rows of this form.
     insert_mysql = mysql.insert(table)
     return insert_mysql, insert_mysql.inserted
 
@@ -171,7 +171,7 @@ def or_update(insert: Any, key: Sequence[str], values: Mapping[str, Any]) -> Any
 
 
 def literals(*words: str) -> list[Any]:
-    """Words written out: PyMySQL puts rows together only where nothing but the row itself is bound."""
+    """Words written out: mysqlclient puts rows together only where nothing but the row itself is bound."""
     return [sa.literal_column(f"'{word}'") for word in words]
 
 

@@ -86,7 +86,7 @@ def test_mariadb_keeps_its_data_over_a_crash(directory: Path) -> None:
     server = servers.MariaDB(directory).start(60)
     url = server.create_database("probe")
     assert url == server.create_database("probe")
-    assert url.startswith("mysql+pymysql://nlite:")
+    assert url.startswith("mysql+mysqldb://nlite:")
     assert url.endswith(f"@127.0.0.1:{server.port}/probe?charset=utf8mb4")
     server.execute("CREATE TABLE probe.t (x VARCHAR(9)); INSERT INTO probe.t VALUES ('Grüße')")
     server.kill()

@@ -112,7 +112,7 @@ def test_addresses_must_be_this_host_s(etc: Path) -> None:
 JOINING = """controller=192.0.2.10
 backend=kernel
 transport_url=rabbit://nova:x@192.0.2.10:5672/nova
-database=mysql+pymysql://nova:y@192.0.2.10:3306/nova?charset=utf8mb4
+database=mysql+mysqldb://nova:y@192.0.2.10:3306/nova?charset=utf8mb4
 service_secret=z
 """
 
@@ -139,7 +139,7 @@ def test_what_a_controller_writes_is_what_a_compute_host_reads(etc: Path) -> Non
     told = bash(etc, f"{read}; printf '%s\\n' ${{JOINED[transport_url]}} ${{JOINED[database]}}").split()
     passwords = {path.name: path.read_text() for path in (etc / "secrets").iterdir()}
     assert told[0] == f"rabbit://nova:{passwords['rabbitmq-nova']}@[fd00::10]:5672/nova"
-    assert told[1] == f"mysql+pymysql://nova:{passwords['database-nova']}@[fd00::10]:3306/nova?charset=utf8mb4"
+    assert told[1] == f"mysql+mysqldb://nova:{passwords['database-nova']}@[fd00::10]:3306/nova?charset=utf8mb4"
     assert all(re.fullmatch("[0-9a-f]{32}", password) for password in passwords.values())
     assert (etc / "join").stat().st_mode & 0o777 == 0o600
 

@@ -109,11 +109,27 @@ def test_a_duplicate_is_one_exception_on_every_database(database: db.Database) -
 
 
 def test_an_unreachable_server_is_named(unused_port: int) -> None:
-    gone = db.Database(f"mysql+pymysql://u:secret@127.0.0.1:{unused_port}/x")
+    gone = db.Database(f"mysql+mysqldb://u:secret@127.0.0.1:{unused_port}/x")
     with pytest.raises(errors.Unavailable) as told:
         with gone.connection():
             pass
     assert str(unused_port) in told.value.message
+    assert "secret" not in told.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("mysql+pymysql://u:secret@h/x", "pymysql"),
+        ("mysql+nothing://u:secret@h/x", "mysql.nothing"),
+        ("mysql+mysqldb://u@h:secret/x", "it is not a URL"),
+        ("secret", "it is not a URL"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_with_the_form_of_a_good_one(url: str, says: str) -> None:
+    with pytest.raises(errors.Invalid, match=r"mysql\+mysqldb://USER") as told:
+        db.Database(url)
+    assert says in told.value.message
     assert "secret" not in told.value.message
 
 

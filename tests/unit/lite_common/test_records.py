@@ -100,7 +100,7 @@ def test_a_step_that_no_row_can_hold_keeps_no_other_out(
 
 
 def test_a_database_that_is_down_is_said_to_be() -> None:
-    down = db.Database("mysql+pymysql://nobody:secret@127.0.0.1:1/none")
+    down = db.Database("mysql+mysqldb://nobody:secret@127.0.0.1:1/none")
     with pytest.raises(errors.Unavailable):
         records.write(down, [step(1)])
 

@@ -60,7 +60,7 @@ def test_what_is_not_in_the_table(world: World) -> None:
 def test_health_follows_the_database(world: World) -> None:
     assert webob.Request.blank("/healthcheck").get_response(world.app).status_int == 200
     lost = World(world.database)
-    lost.database = db.Database("mysql+pymysql://nobody@127.0.0.1:1/none")
+    lost.database = db.Database("mysql+mysqldb://nobody@127.0.0.1:1/none")
     down = webob.Request.blank("/healthcheck").get_response(lost.app)
     assert (down.status_int, b"127.0.0.1" in down.body) == (503, True)
     lost.database.close()
