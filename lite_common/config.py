@@ -155,8 +155,8 @@ def load(
 ) -> cfg.ConfigOpts:
     """Options from the command line (`--config-file`), the files and the defaults, with logging set up.
 
-    Raises SystemExit with a usage text for a bad command line, and oslo.config's own errors (which name the option)
-    for a bad value.
+    Raises SystemExit, after it has said why, for a bad command line and for a file that cannot be read. A bad value is
+    found when its option is read: cfg.Error, which names the option.
     """
     conf = cfg.ConfigOpts()
     register(conf, [COMMON, *options])
@@ -165,7 +165,10 @@ def load(
     # oslo.config does not know its own `project` as an option, so these defaults cannot refer to it.
     conf.set_default("state_path", f"/var/lib/{project}")
     conf.set_default("connection", f"sqlite:///$state_path/{project}.sqlite", group="database")
-    conf(list(argv), project=project, prog=prog)
+    try:
+        conf(list(argv), project=project, prog=prog)
+    except cfg.Error as err:
+        raise SystemExit(f"{prog}: {err}") from None
     if logs:
         oslo_log.set_defaults(default_log_levels=LOG_LEVELS)
         oslo_log.setup(conf, prog)

@@ -31,6 +31,9 @@ DateTime = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 LongText = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 ATTEMPTS = 8
+# What oslo.db does not take for a database that cannot be reached: no right to the database, wrong password, no such
+# database, no such host, no handshake, no TLS (MariaDB's error codes).
+REFUSALS = frozenset({1044, 1045, 1049, 2005, 2012, 2026})
 
 
 def utcnow() -> datetime.datetime:
@@ -205,12 +208,15 @@ def _members(value: Any) -> Any:
 
 
 def upgrade(database: Database, location: str) -> str | None:
-    """Bring the schema to the newest revision found in the alembic directory `location`; returns that revision."""
+    """Bring the schema to the newest revision found in the alembic directory `location`; returns that revision.
+
+    Raises errors.Unavailable when the server is down.
+    """
     from alembic import command, config, script
 
     settings = config.Config()
     settings.set_main_option("script_location", location)
-    with database.engine.connect() as conn:
+    with database.connection() as conn:
         settings.attributes["connection"] = conn
         command.upgrade(settings, "head")
     return script.ScriptDirectory.from_config(settings).get_current_head()
@@ -245,4 +251,12 @@ def _naming_outages(url: sa.URL) -> Iterator[None]:
         raise errors.Unavailable(
             f"The database {url.render_as_string()} cannot be reached; nothing was changed by this step. "
             "Check that it runs and that [database] connection is right."
+        ) from err
+    except sa.exc.OperationalError as err:
+        code, *words = getattr(err.orig, "args", None) or (0,)
+        if code not in REFUSALS:
+            raise
+        raise errors.Unavailable(
+            f"The database {url.render_as_string()} cannot be used: {' '.join(map(str, words))}. "
+            "Nothing was changed by this step. Check [database] connection."
         ) from err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -28,20 +29,18 @@ def run(
     args = _parser(program).parse_args(argv)
     files = [part for path in args.config_file for part in ("--config-file", path)]
     files += [part for path in args.config_dir for part in ("--config-dir", path)]
-    database = db.from_conf(load(files))
-    shown = database.url.render_as_string()
     try:
-        if args.command == "sync":
-            _make_private(database)
-            print(f"{shown} is at revision {db.upgrade(database, migrations)}")
-        else:
-            database.require_revision(head, f"{program} --config-file FILE db sync")
-            print(f"{shown} is at revision {head}")
-    except errors.LiteError as err:
-        print(err.message, file=sys.stderr)
+        with contextlib.closing(db.from_conf(load(files))) as database:
+            revision = head
+            if args.command == "sync":
+                _make_private(database)
+                revision = str(db.upgrade(database, migrations))
+            else:
+                database.require_revision(head, f"{program} --config-file FILE db sync")
+            print(f"{database.url.render_as_string()} is at revision {revision}")
+    except (errors.LiteError, cfg.Error) as err:
+        print(err, file=sys.stderr)
         return 1
-    finally:
-        database.close()
     return 0
 
 

@@ -23,6 +23,10 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import ParamSpec, Protocol, TypeVar
 
+from oslo_config import cfg
+
+from lite_common import errors
+
 LOG = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -152,12 +156,45 @@ def spare_memory() -> None:
         mallopt(_M_ARENA_MAX, 2)
 
 
-def run(service: Service) -> int:
-    """Start `service`, serve until SIGTERM or SIGINT, stop it gracefully; a second signal ends at once.
+def run(make: Callable[[], Service]) -> int:
+    """Start what `make()` returns, serve until SIGTERM or SIGINT, stop it gracefully; a second signal ends at once.
 
-    Returns the exit code: 0 after a clean stop, 1 when the start failed (the log says why).
+    Returns the exit code: 0 after a clean stop, 1 when it could not be made or started. The log says why: in one line
+    for what an operator can mend (errors of ours, options of oslo.config), with the traceback for everything else.
     """
     spare_memory()
+    notify("STATUS=starting")
+    try:
+        # Before there are signal handlers: a process that is forked here, for privileged work, must not have ours.
+        service = make()
+        wake = _wake_on_signals()
+        LOG.info("%s is starting", service.name)
+        service.start()
+    except Exception as error:  # noqa: BLE001  # outermost frame of the daemon; logged below
+        problem = error
+    else:
+        return _serve(service, wake)
+    mendable = isinstance(problem, errors.LiteError | cfg.Error)
+    # Not in the handler: oslo.log would add the error to the line once more.
+    LOG.critical("cannot start: %s", problem, exc_info=None if mendable else problem)
+    notify(f"STATUS=could not start: {problem}")
+    return 1
+
+
+def _serve(service: Service, wake: threading.Event) -> int:
+    notify("READY=1", f"STATUS=serving since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+    LOG.info("%s is ready", service.name)
+    _await_signal(wake)
+    notify("STOPPING=1", f"STATUS=stopping; work in hand gets {service.stop_timeout:g} s")
+    LOG.info("%s is stopping; work in hand gets %d s", service.name, service.stop_timeout)
+    service.stop()
+    LOG.info("%s has stopped", service.name)
+    _leave_hung_threads()
+    return 0
+
+
+def _wake_on_signals() -> threading.Event:
+    """An event that the first SIGTERM or SIGINT sets; the second one ends the process."""
     wake, stopping = threading.Event(), threading.Event()
 
     def on_signal(number: int, frame: types.FrameType | None) -> None:
@@ -168,23 +205,7 @@ def run(service: Service) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    LOG.info("%s is starting", service.name)
-    notify("STATUS=starting")
-    try:
-        service.start()
-    except Exception as error:  # outermost frame of the daemon
-        LOG.exception("%s could not start", service.name)
-        notify(f"STATUS=could not start: {error}")
-        return 1
-    notify("READY=1", f"STATUS=serving since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-    LOG.info("%s is ready", service.name)
-    _await_signal(wake)
-    notify("STOPPING=1", f"STATUS=stopping; work in hand gets {service.stop_timeout:g} s")
-    LOG.info("%s is stopping; work in hand gets %d s", service.name, service.stop_timeout)
-    service.stop()
-    LOG.info("%s has stopped", service.name)
-    _leave_hung_threads()
-    return 0
+    return wake
 
 
 def _leave_hung_threads() -> None:

@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; the exit code."""
     conf = config.load(options.PROJECT, NAME, [options.OPTIONS], sys.argv[1:] if argv is None else argv)
     faults.install(conf)
-    return service.run(build(conf))
+    return service.run(lambda: build(conf))
 
 
 if __name__ == "__main__":

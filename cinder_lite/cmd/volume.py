@@ -225,12 +225,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; the exit code."""
     conf = config.load(options.PROJECT, NAME, [options.OPTIONS], sys.argv[1:] if argv is None else argv)
     faults.install(conf)
-    try:
+
+    def make() -> service.Service:
         privilege.start(conf, _contexts(options.prepare(conf)))
-    except errors.LiteError as err:
-        LOG.critical("%s cannot start: %s", NAME, err.message)
-        return 1
-    return service.run(build(conf))
+        return build(conf)
+
+    return service.run(make)
 
 
 def _contexts(conf: cfg.ConfigOpts) -> list[str]:

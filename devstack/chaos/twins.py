@@ -92,13 +92,12 @@ def main() -> int:
     if asked.daemon == "nova-lite-compute":
         conf = nova_conf.load(asked.daemon, argv)
         twins = {"virt": lasting(fake_virt.FakeDriver(), GUESTS, asked.state)}
-        return service.run(importlib.import_module("nova_lite.cmd.compute").build(conf, **twins))
+        return service.run(lambda: importlib.import_module("nova_lite.cmd.compute").build(conf, **twins))
     conf = config.load(cinder_conf.PROJECT, asked.daemon, [cinder_conf.OPTIONS], argv)
     storage = lasting(fake_storage.FakeDriver(drivers.Pool("main"), CAPACITY_GB), STORAGE, asked.state)
     targets = lasting(fake_target.FakeTarget("iqn.2010-10.org.openstack:", "127.0.0.1:3260"), TARGETS, asked.state)
-    return service.run(
-        importlib.import_module("cinder_lite.cmd.volume").build(conf, parts={"main": (storage, targets)})
-    )
+    parts = {"main": (storage, targets)}
+    return service.run(lambda: importlib.import_module("cinder_lite.cmd.volume").build(conf, parts=parts))
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until a signal; the exit code."""
     conf = nova_conf.load("nova-lite-api", sys.argv[1:] if argv is None else argv)
     faults.install(conf)
-    return service.run(build(conf))
+    return service.run(lambda: build(conf))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ service.no_eventlet()
 
 from oslo_config import cfg
 
-from lite_common import crew, db, errors, faults, ground, journal, privilege, rpc, sole, telemetry
+from lite_common import crew, db, faults, ground, journal, privilege, rpc, sole, telemetry
 from nova_lite import conf as nova_conf
 from nova_lite import db as nova_db
 from nova_lite.compute import host as compute_host
@@ -157,12 +157,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; the exit code."""
     conf = nova_conf.load("nova-lite-compute", sys.argv[1:] if argv is None else argv)
     faults.install(conf)
-    try:
+
+    def make() -> service.Service:
         privilege.start(conf, _contexts(conf))
-    except errors.LiteError as err:
-        LOG.critical("nova-lite-compute cannot start: %s", err.message)
-        return 1
-    return service.run(build(conf))
+        return build(conf)
+
+    return service.run(make)
 
 
 def _contexts(conf: cfg.ConfigOpts) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from devstack import launch
+from lite_common import db, errors
 from tests.fixtures import servers
 
 DOMAIN = """
@@ -88,6 +89,10 @@ def test_mariadb_keeps_its_data_over_a_crash(directory: Path) -> None:
     assert url == server.create_database("probe")
     assert url.startswith("mysql+mysqldb://nlite:")
     assert url.endswith(f"@127.0.0.1:{server.port}/probe?charset=utf8mb4")
+    for wrong, says in ((url.replace("nlite:", "nlite:no"), "Access denied"), (url.replace("/probe", "/none"), "none")):
+        with pytest.raises(errors.Unavailable, match=says):
+            with db.Database(wrong).connection():
+                pass
     server.execute("CREATE TABLE probe.t (x VARCHAR(9)); INSERT INTO probe.t VALUES ('Grüße')")
     server.kill()
     assert not server.running

@@ -117,10 +117,19 @@ def test_an_unreachable_server_is_named(unused_port: int) -> None:
     assert "secret" not in told.value.message
 
 
+def test_a_host_that_does_not_exist_is_named() -> None:
+    # Too long for a label of a name: nobody has to be asked.
+    host = "h" * 70
+    with pytest.raises(errors.Unavailable, match=f"Unknown server host '{host}'") as told:
+        with db.Database(f"mysql+mysqldb://u:secret@{host}/x").connection():
+            pass
+    assert "secret" not in told.value.message
+
+
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("mysql+pymysql://u:secret@h/x", "pymysql"),
+        ("mysql+cymysql://u:secret@h/x", "cymysql"),
         ("mysql+nothing://u:secret@h/x", "mysql.nothing"),
         ("mysql+mysqldb://u@h:secret/x", "it is not a URL"),
         ("secret", "it is not a URL"),

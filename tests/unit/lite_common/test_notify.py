@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from oslo_config import cfg
 
 from lite_common import errors, service
 
@@ -55,7 +56,7 @@ class Part:
 
 def test_ready_comes_after_the_parts_and_stopping_before_they_end(manager: socket.socket) -> None:
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
-    assert service.run(service.Service("d", [Part()], stop_timeout=7)) == 0
+    assert service.run(lambda: service.Service("d", [Part()], stop_timeout=7)) == 0
     assert told(manager) == ["STATUS=starting"]
     assert told(manager) == ["X_PART=started"]
     ready = told(manager)
@@ -67,12 +68,37 @@ def test_ready_comes_after_the_parts_and_stopping_before_they_end(manager: socke
 
 def test_a_failed_start_is_never_ready_and_says_why_in_one_line(manager: socket.socket) -> None:
     broken = Part(errors.Unavailable("The database is down.\nStart it.\nREADY=1"))
-    assert service.run(service.Service("d", [broken])) == 1
+    assert service.run(lambda: service.Service("d", [broken])) == 1
     assert told(manager) == ["STATUS=starting"]
     assert told(manager) == ["STATUS=could not start: The database is down."]
     manager.setblocking(False)
     with pytest.raises(BlockingIOError):
         manager.recv(1)
+
+
+@pytest.mark.parametrize("error", [errors.Invalid("No backend."), cfg.ConfigFileValueError("No backend.")])
+def test_what_an_operator_can_mend_is_one_line_of_the_log(
+    manager: socket.socket, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def make() -> service.Service:
+        raise error
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert service.run(make) == 1
+    assert [(one.levelname, one.getMessage(), one.exc_info) for one in caplog.records] == [
+        ("CRITICAL", "cannot start: No backend.", None)
+    ]
+    assert told(manager) == ["STATUS=starting"]
+    assert told(manager) == ["STATUS=could not start: No backend."]
+    # What is forked while the daemon is made must end by a signal as any process does.
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_defect_is_logged_with_where_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    assert service.run(lambda: service.Service("d", [Part(ZeroDivisionError("nothing to share"))])) == 1
+    (line,) = [one for one in caplog.records if one.levelname == "CRITICAL"]
+    assert line.exc_info is not None
+    assert "nothing to share" in str(line.exc_info[1])
 
 
 def test_signs_of_life_come_as_often_as_the_watchdog_needs(
@@ -81,7 +107,7 @@ def test_signs_of_life_come_as_often_as_the_watchdog_needs(
     monkeypatch.setenv("WATCHDOG_USEC", "100000")
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
     threading.Timer(2.4, os.kill, (os.getpid(), signal.SIGTERM)).start()
-    assert service.run(service.Service("d", [])) == 0
+    assert service.run(lambda: service.Service("d", [])) == 0
     seen = [told(manager)[0] for _ in range(5)]
     assert seen == ["STATUS=starting", "READY=1", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
 
