@@ -55,7 +55,7 @@ def test_spare_disks_are_written_when_the_machine_says_so(tmp_path: Path, host: 
     assert all("cache=writeback" in drive and "format=raw" in drive for drive in spare)
 
 
-@pytest.mark.parametrize(("accelerator", "cpu"), [(accel.KVM, "host"), (accel.TCG, "max")])
+@pytest.mark.parametrize(("accelerator", "cpu"), [(accel.KVM, "host"), (accel.TCG, "Nehalem")])
 def test_the_processor_fits_the_accelerator(tmp_path: Path, accelerator: str, cpu: str) -> None:
     argv = command(COMPUTE1, tmp_path, accelerator)
     assert options(argv, "-accel") == [accelerator]
