@@ -126,13 +126,16 @@ class Shell:
         path = place.removeprefix("host:")
         return place if path == place else f"{USER}@127.0.0.1:{path}"
 
-    def forward(self, address: str, port: int, local: int) -> None:
-        """Make 127.0.0.1:`local` lead to a port that the machine reaches, for as long as the kept connection lives."""
+    def forward(self, remote: str, local: str | Path) -> None:
+        """Make `local` lead to what the machine reaches as `remote`, for as long as the kept connection lives.
+
+        Each is ADDRESS:PORT or the path of a unix socket.
+        """
         self.run("true")
-        argv = [*self.ssh(), "-O", "forward", "-L", f"127.0.0.1:{local}:{address}:{port}", f"{USER}@127.0.0.1"]
+        argv = [*self.ssh(), "-O", "forward", "-L", f"{local}:{remote}", f"{USER}@127.0.0.1"]
         done = _run(argv, 20)
         if done.returncode:
-            raise VmError(f"{self.host}: port {local} cannot be forwarded: {done.stderr.strip()}")
+            raise VmError(f"{self.host}: {local} cannot be forwarded to {remote}: {done.stderr.strip()}")
 
     def put(self, source: Path, target: str) -> None:
         """Copy a file, or the content of a directory, into the machine."""

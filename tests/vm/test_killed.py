@@ -226,7 +226,7 @@ def _wrong(site: Site, host: str, volume: str, outcome: str) -> list[str]:
     seen.pop("device mapper")
     wanted = dict.fromkeys(seen, False) | {"logical volume": True}
     if used:
-        places = ["LIO target or ACL", "LIO saved"]
+        places = ["LIO target or ACL", "LIO backstore", "LIO saved"]
         places += [f"{what} on {host}" for what in ("session", "node record", "by-path")]
         places += [f"{what} description on {host}" for what in ("live", "stored")]
         wanted |= dict.fromkeys(places, True)
