@@ -62,7 +62,7 @@ def control_plane(directory: Path, auth: str, quick: bool) -> dict[str, Any]:
         results["many_clients"] = []
         for count in (8, 32):
             say(f"{count} clients")
-            results["many_clients"].append(cases.many_clients(client, count, 2 if quick else 5))
+            results["many_clients"].append(cases.many_clients(client, count, (64 if quick else 160) // count))
         say("growth")
         results["growth"] = cases.growth(client, [10, 100] if quick else [10, 100, 1000])
         results["at_rest_after"] = cases.at_rest(system)
