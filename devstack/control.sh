@@ -18,19 +18,26 @@ begin_control_servers() {
     configure_rabbitmq
     systemctl daemon-reload
     bring_up epmd.socket "$(mark_of "$EPMD_DROP_IN")"
-    START_OPTION=--no-block control_servers
+    START_OPTION=--no-block database_server
+    START_OPTION=--no-block bus_server
 }
 
-control_servers() {
-    bring_up "rabbitmq-server.service mariadb.service" \
-        "$(mark_of "$RABBIT_CONFIG" "$RABBIT_DEFINITIONS" "$RABBIT_ENVIRONMENT") $(mark_of "$MARIADB_CONFIG")"
+database_server() { bring_up mariadb.service "$(mark_of "$MARIADB_CONFIG")"; }
+
+bus_server() {
+    bring_up rabbitmq-server.service "$(mark_of "$RABBIT_CONFIG" "$RABBIT_DEFINITIONS" "$RABBIT_ENVIRONMENT")"
 }
 
-finish_control_servers() {
-    control_servers
+finish_database() {
+    database_server
     create_accounts
+    good "MariaDB ready on ${SET[my_ip]}"
+}
+
+finish_bus() {
+    bus_server
     remove_guest
-    good "MariaDB and RabbitMQ ready on ${SET[my_ip]}"
+    good "RabbitMQ ready on ${SET[my_ip]}"
 }
 
 START_OPTION='' # --no-block: ask for the start and go on
@@ -52,7 +59,8 @@ bring_up() {
         [[ ${active[$unit]:-} != active ]] || is_current "$unit" "${marks[i]:-}" || stopping+=("$unit")
     done
     if ((${#enabling[@]})); then
-        limited 60 "systemctl enable ${enabling[*]}" systemctl --quiet enable "${enabling[@]}"
+        # What is enabled counts at the next boot; to read all units again for it takes seconds on a slow machine.
+        limited 60 "systemctl enable ${enabling[*]}" systemctl --quiet --no-reload enable "${enabling[@]}"
         save_settings
     fi
     if ((${#stopping[@]})); then
@@ -191,12 +199,14 @@ keep_rabbitmq_private() {
             save_settings
         fi
     fi
-    # Debian's unit does not say so, and at a shutdown `rabbitmqctl stop` then looks in vain for the port mapper.
+    # It stops in order at a signal.  Debian's unit starts a second Erlang to tell it, which takes longer than the stop
+    # itself, and looks in vain for the port mapper at a shutdown.
     install -d "$(dirname "$RABBIT_DROP_IN")"
     put "$RABBIT_DROP_IN" 0644 <<END
 # $OURS
-[Unit]
-After=epmd.service
+[Service]
+ExecStop=
+KillMode=mixed
 END
     install -d "$(dirname "$EPMD_DROP_IN")"
     put "$EPMD_DROP_IN" 0644 <<END

@@ -11,6 +11,8 @@ APT_SECONDS=900
 # Every limit is multiplied by this: an emulated machine (TCG) is about ten times slower than a real one.
 is_emulated() { [[ $(systemd-detect-virt --vm 2>/dev/null) == qemu ]]; }
 PATIENCE=${NLITE_PATIENCE:-$(if is_emulated; then echo 8; else echo 1; fi)}
+# The links of System V's init mean nothing to systemd, and to make them takes seconds on a slow machine.
+export SYSTEMCTL_SKIP_SYSV=1
 
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
     BOLD=$'\e[1m' GREEN=$'\e[32m' RED=$'\e[31m' PLAIN=$'\e[0m'

@@ -69,8 +69,8 @@ role_stack() {
     ! has_guests || START_OPTION=--no-block hypervisor
     prepare_backend
     if has_control; then
-        step "MariaDB, RabbitMQ"
-        finish_control_servers
+        step "MariaDB"
+        finish_database
         join_myself
     fi
     step "daemons"
@@ -78,6 +78,7 @@ role_stack() {
     ! has_control || write_join_file
     ! has_control || sync_schemas
     install_units
+    ! has_control || finish_bus
     start_units
     wait_for_services
     save_settings

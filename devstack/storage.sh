@@ -128,7 +128,7 @@ prepare_target() {
         # As its package does: after a boot the saved targets are there before MariaDB, RabbitMQ and cinder-lite-volume
         # are.  Not started now: it would begin with removing all targets that nobody has saved.
         systemctl --quiet is-enabled rtslib-fb-targetctl ||
-            limited 60 "systemctl enable rtslib-fb-targetctl" systemctl --quiet enable rtslib-fb-targetctl
+            limited 60 "systemctl enable rtslib-fb-targetctl" systemctl --quiet --no-reload enable rtslib-fb-targetctl
         return
     fi
     local address portals=''

@@ -125,7 +125,7 @@ start_units() {
         fi
         remember "$unit" "$mark"
     done
-    limited 60 "systemctl enable" systemctl --quiet enable "${units[@]}"
+    limited 60 "systemctl enable" systemctl --quiet --no-reload enable "${units[@]}"
     ((${#changed[@]} == 0)) || note "restarted, because of changes: ${changed[*]}"
     ((${#starting[@]} == 0)) || await "$READY_SECONDS" systemctl restart "${starting[@]}" || await_retries
 }

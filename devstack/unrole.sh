@@ -5,10 +5,11 @@ ROLE_UNITS=(nova-lite-compute nova-lite-api cinder-lite-volume cinder-lite-sched
 
 remove_role() {
     load_settings
-    step "guests"
-    remove_guests
+    refuse_running_guests
     step "services"
     remove_units
+    step "guests"
+    remove_guests
     step "volumes, targets, sessions"
     remove_sessions
     remove_targets
@@ -27,15 +28,20 @@ remove_role() {
 }
 
 # The running guests are somebody's work: without --force they are a reason to stop.
-remove_guests() {
-    local -a running all
-    local name
-    command -v virsh >/dev/null && systemctl --quiet is-active libvirtd libvirtd.socket || return 0
-    mapfile -t all < <(our_guests --all)
+refuse_running_guests() {
+    local -a running
+    [[ $FORCE != yes ]] && has_hypervisor || return 0
     mapfile -t running < <(our_guests)
-    if ((${#running[@]})) && [[ $FORCE != yes ]]; then
+    ((${#running[@]} == 0)) ||
         die "these guests run: ${running[*]}. Delete them (nlite delete NAME), or end them with $0 --force"
-    fi
+}
+
+# When nova-lite-compute is gone, which would else undefine what it sees stop in the middle of a boot.
+remove_guests() {
+    local -a all
+    local name
+    has_hypervisor || return 0
+    mapfile -t all < <(our_guests --all)
     for name in "${all[@]}"; do
         note "guest $name is ended and forgotten"
         await 60 virsh --quiet destroy "$name" >/dev/null 2>&1 || true # it may be shut off
@@ -43,15 +49,18 @@ remove_guests() {
     done
 }
 
+has_hypervisor() { command -v virsh >/dev/null && systemctl --quiet is-active libvirtd libvirtd.socket; }
+
 our_guests() { # VIRSH-LIST-OPTIONS...
     timeout "$((30 * PATIENCE))" virsh list --name "$@" | grep -E '^instance-[0-9a-f]{8}$' || true
 }
 
+# systemd reads all its units again once, not after each: that takes seconds on a slow machine.
 remove_units() {
     local unit
     for unit in "${ROLE_UNITS[@]}"; do
         [[ -f $UNIT_DIR/$unit.service ]] || continue
-        await 120 systemctl --quiet disable --now "$unit" || note "$unit did not stop in time"
+        await 120 systemctl --quiet --no-reload disable --now "$unit" || note "$unit did not stop in time"
         rm -f "$UNIT_DIR/$unit.service"
     done
     systemctl daemon-reload
@@ -151,10 +160,10 @@ forget_rabbit_node() {
 # What runs only because of this stack is stopped; what ran before goes back to its own configuration.
 stop_servers() {
     local unit
-    # The last one that was started comes first: RabbitMQ needs the port mapper to stop.
+    # The last one that was started comes first: RabbitMQ is known to the port mapper.
     for unit in $(tr ' ' '\n' <<<"${SET[services]}" | tac); do
         [[ $unit != lvm2-monitor.service && $unit != dm-event.socket ]] || continue # the machine's own LVM needs them
-        await 120 systemctl --quiet disable --now "$unit" || note "$unit did not stop in time"
+        await 120 systemctl --quiet --no-reload disable --now "$unit" || note "$unit did not stop in time"
     done
     for unit in mariadb.service rabbitmq-server.service epmd.socket tgt.service; do
         [[ " ${SET[services]} " == *" $unit "* ]] || ! systemctl --quiet is-active "$unit" || ! has_control ||

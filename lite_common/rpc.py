@@ -16,7 +16,10 @@ from typing import Any
 import kombu.exceptions
 import oslo_messaging
 from oslo_config import cfg
-from oslo_messaging._drivers import amqpdriver
+from oslo_messaging._drivers import (
+    amqpdriver,
+    impl_rabbit,  # noqa: F401  # takes an option's limit from the constants below, so it comes before they change
+)
 from oslo_messaging._metrics import client as messaging_metrics
 from oslo_messaging._tracing import client as messaging_tracing
 from oslo_messaging.rpc import dispatcher as rpc_dispatcher
@@ -31,6 +34,8 @@ BUS_DOWN = (oslo_messaging.MessageDeliveryFailure, kombu.exceptions.OperationalE
 # oslo.messaging's listeners look for acknowledgements to send 1, 2, 4, 8 ... ms after each message. RPC messages are
 # acknowledged on arrival, so there are none; these looks were half of nova-compute's CPU time under load.
 amqpdriver.ACK_REQUEUE_EVERY_SECONDS_MIN = 1.0
+# And with 5 s in the end a listener that has nothing to do would learn that late that its daemon is to stop.
+amqpdriver.ACK_REQUEUE_EVERY_SECONDS_MAX = 1.0
 
 
 def _take_while_polled(

@@ -130,10 +130,9 @@ class Environment:
         self._make_keys()
         for machine in machines:
             machine.prepare(made, self._identity(machine.host))
-        share = processors(accelerator, len(machines))
         for machine in machines:
             self._held.append(machine)
-            machine.start(made, accelerator, share)
+            machine.start(made, accelerator, processors(accelerator, machine.host, len(machines)))
 
     def _make_keys(self) -> None:
         """Make the keys of this environment: one to come in by, one that all its machines show."""

@@ -22,13 +22,17 @@ class VmError(Exception):
 
 @dataclass(frozen=True)
 class Host:
-    """One machine: `number` is the last part of its addresses, memory is in MiB, `disks` are spare ones in GiB."""
+    """One machine: `number` is the last part of its addresses, memory is in MiB, `disks` are spare ones in GiB.
+
+    It has `processors` even where it is emulated and others run beside it, if the machine below has as many.
+    """
 
     name: str
     number: int
     memory: int
     more: tuple[int, ...] = ()
     disks: tuple[int, ...] = ()
+    processors: int = 1
 
     @property
     def address(self) -> str:
@@ -47,7 +51,8 @@ class Host:
 
 
 HOSTS = (
-    Host("controller", 10, 3072, more=(110,), disks=(10, 5)),
+    # Database, bus and four daemons start at the same time there, while the others wait for them.
+    Host("controller", 10, 3072, more=(110,), disks=(10, 5), processors=2),
     Host("compute1", 21, 2048, disks=(10,)),
     Host("compute2", 22, 2048, disks=(10,)),
 )

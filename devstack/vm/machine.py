@@ -281,15 +281,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def processors(accelerator: str, machines: int) -> int:
-    """Return how many processors each of so many machines gets.
+def processors(accelerator: str, host: Host, machines: int) -> int:
+    """Return how many processors that host gets, as one of so many machines.
 
     An emulated one that spins, for a lock or for work, spends what a small host needs for the one it waits for: all
-    together have no more than the host.
+    together have no more than the host, but for those that are said to need them.
     """
     if accelerator == accel.KVM:
         return PROCESSORS
-    return max(1, min(PROCESSORS, (os.cpu_count() or 1) // machines))
+    here = os.cpu_count() or 1
+    return max(1, min(PROCESSORS, here // machines), min(host.processors, here))
 
 
 def _cmdline(accelerator: str) -> str:

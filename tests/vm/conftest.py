@@ -23,8 +23,8 @@ LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The kernel tests come first: they want a machine on which nothing is installed yet. What is marked `whole` is
-    left out unless NLITE_VM is `all`.
+    """The kernel tests come last, when the site is gone again: they want machines on which nothing is installed. What
+    is marked `whole` is left out unless NLITE_VM is `all`.
 
     The limit of a test here does not count its fixtures, which build an image and install a site; they have their own.
     """
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("whole")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    items.sort(key=lambda item: item.path.parent.name == "vm" and item.path.name != "test_kernel.py")
+    items.sort(key=lambda item: item.path.parent.name == "vm" and item.path.name == "test_kernel.py")
     for item in items:
         if item.path.parent.name == "vm" and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TEST_SECONDS, func_only=True))

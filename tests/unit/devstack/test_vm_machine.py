@@ -62,10 +62,13 @@ def test_the_processor_fits_the_accelerator(tmp_path: Path, accelerator: str, cp
     assert options(argv, "-cpu")[0].split(",")[0] == cpu
 
 
-def test_emulated_machines_together_have_no_more_processors_than_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_emulated_machines_share_the_host_but_the_controller_keeps_two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 4)
-    assert [processors(accel.TCG, count) for count in (1, 2, 3, 5)] == [2, 2, 1, 1]
-    assert processors(accel.KVM, 3) == 2
+    assert [processors(accel.TCG, COMPUTE1, count) for count in (1, 2, 3, 5)] == [2, 2, 1, 1]
+    assert [processors(accel.TCG, CONTROLLER, count) for count in (1, 2, 3, 5)] == [2, 2, 2, 2]
+    assert processors(accel.KVM, COMPUTE1, 3) == 2
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert processors(accel.TCG, CONTROLLER, 3) == 1
 
 
 def test_a_path_too_long_for_sockets_is_refused(tmp_path: Path) -> None:

@@ -4,9 +4,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from oslo_config import cfg
+from oslo_messaging._drivers import amqpdriver
+from oslo_messaging._drivers import common as messaging_common
 
 from lite_common import context, errors, rpc
 
@@ -96,6 +99,34 @@ def test_a_broker_that_is_down_is_looked_for_every_other_second(tmp_path: Path) 
         assert conf.oslo_messaging_rabbit.rabbit_interval_max == rpc.RECONNECT_SECONDS
     finally:
         made.close()
+
+
+def test_an_idle_listener_looks_every_second_whether_it_is_to_stop() -> None:
+    """oslo.messaging's waits become longer and longer while nothing comes; a stop waits for the end of one."""
+    conn = mock.Mock()
+    listener = amqpdriver.RpcAMQPListener(mock.Mock(prefetch_size=0), conn)
+    waits: list[float] = []
+
+    def nothing_comes(timeout: float) -> None:
+        waits.append(timeout)
+        if len(waits) == 8:
+            listener._shutdown.set()
+        raise messaging_common.Timeout
+
+    conn.consume.side_effect = nothing_comes
+    assert not listener.poll()
+    assert waits == [1.0] * 8
+
+
+def test_the_limits_of_oslo_messaging_s_options_are_its_own(tmp_path: Path) -> None:
+    """It derives one from a constant that is changed here."""
+    (tmp_path / "bus.conf").write_text(
+        "[DEFAULT]\ntransport_url = rabbit://u:p@127.0.0.1:1/\n[oslo_messaging_rabbit]\nkombu_reconnect_delay = 4.0\n"
+    )
+    conf = cfg.ConfigOpts()
+    conf(args=["--config-file", str(tmp_path / "bus.conf")])
+    rpc.Bus(conf).close()
+    assert conf.oslo_messaging_rabbit.kombu_reconnect_delay == 4.0
 
 
 def test_work_is_refused_once_the_caller_takes_this_side_for_dead(bus: rpc.Bus, endpoint: Endpoint) -> None:
