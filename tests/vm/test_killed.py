@@ -47,15 +47,16 @@ def _victims(site: Site, units: Mapping[str, str]) -> Iterator[dict[str, Victim]
     _on_each(found, lambda host: found[host].forbid())
 
 
-# Of each host: the operation, where nova-compute dies in it, and what the volume comes to.
+# Of each host: the operation, where nova-compute dies in it, and what the volume comes to.  What has to wait for
+# recovery's next look is on the one, what takes long itself on the other.
 COMPUTE_DIES = {
     FIRST: [
-        ("attach", "after:connect_volume:die", AVAILABLE),
+        ("attach", "after:update_attachment:die", AVAILABLE),
         ("attach", "after:attach_to_guest:die", IN_USE),
         ("detach", "after:detach_from_guest:die", AVAILABLE),
     ],
     SECOND: [
-        ("attach", "after:update_attachment:die", AVAILABLE),
+        ("attach", "after:connect_volume:die", AVAILABLE),
         ("attach", "before:complete_attachment:die", IN_USE),
         ("detach", "after:disconnect_volume:die", AVAILABLE),
     ],
