@@ -2,6 +2,7 @@
 
 from lite_common import service
 
+service.load_quickly()
 service.no_eventlet()
 
 import sys

@@ -18,6 +18,7 @@ from typing import IO
 
 from lite_common import service
 
+service.load_quickly()
 service.no_eventlet()
 
 from cinder_lite.privileged import lio, lio_lock

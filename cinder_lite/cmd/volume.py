@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lite_common import service
 
+service.load_quickly()
 service.no_eventlet()
 
 import contextlib

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from lite_common import service
 
+service.load_quickly()
 service.no_eventlet()
 
 from oslo_config import cfg

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from lite_common import service
 
+service.load_quickly()
 service.no_eventlet()
 
 from oslo_config import cfg

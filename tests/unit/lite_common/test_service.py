@@ -71,6 +71,20 @@ def test_eventlet_cannot_be_imported_once_blocked() -> None:
     assert done.stdout.startswith("blocked eventlet is blocked")
 
 
+def test_garbage_is_searched_for_seldom_while_a_daemon_loads_and_as_usual_when_it_runs() -> None:
+    code = (
+        "import gc; usual = gc.get_threshold()\n"
+        "from lite_common import service; service.load_quickly()\n"
+        "assert gc.get_threshold()[0] > 10 * usual[0]\n"
+        "def make():\n"
+        "    print(gc.isenabled(), gc.get_threshold() == usual, gc.get_freeze_count() > 1000)\n"
+        "    raise ValueError('enough')\n"
+        "service.run(make)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True True True\n"
+
+
 def test_pecan_comes_without_template_engines() -> None:
     code = "import sys; from lite_common.wsgi import routing; print(sorted({'pygments', 'jinja2'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
