@@ -24,7 +24,9 @@ INITIATOR = "iqn.2010-10.org.openstack:nova-lite-kernel"
 def services() -> Iterator[None]:
     """libvirtd, as long as it is needed: it and machined look at every device that other tests make and remove."""
     privileged.default.set_client_mode(False)
-    world.run("systemctl", "start", "libvirtd", "iscsid.socket")
+    world.run("systemctl", "start", "libvirtd", "iscsid")
+    # The first connection finds out what QEMU can do, which takes longer in an emulated machine than a service waits.
+    world.run("virsh", "--connect", "qemu:///system", "list")
     yield
     world.run("systemctl", "stop", "libvirtd.service", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
     world.run("systemctl", "stop", "systemd-machined")

@@ -47,18 +47,18 @@ def _victims(site: Site, units: Mapping[str, str]) -> Iterator[dict[str, Victim]
     _on_each(found, lambda host: found[host].forbid())
 
 
-# Of each host: the operation, where nova-compute dies in it, and what the volume comes to.  What has to wait for
-# recovery's next look is on the one, what takes long itself on the other.
+# Of each host: the operation, where nova-compute dies in it, and what the volume comes to.  Two of these have to wait
+# for recovery's next look, one on each host.
 COMPUTE_DIES = {
     FIRST: [
         ("attach", "after:update_attachment:die", AVAILABLE),
         ("attach", "after:attach_to_guest:die", IN_USE),
-        ("detach", "after:detach_from_guest:die", AVAILABLE),
+        ("detach", "after:disconnect_volume:die", AVAILABLE),
     ],
     SECOND: [
         ("attach", "after:connect_volume:die", AVAILABLE),
         ("attach", "before:complete_attachment:die", IN_USE),
-        ("detach", "after:disconnect_volume:die", AVAILABLE),
+        ("detach", "after:detach_from_guest:die", AVAILABLE),
     ],
 }
 
