@@ -46,28 +46,28 @@ await() {
     done
 }
 
-# SEED, repeated line by line, cut to MIB, in /tmp/pattern: the host can compute the same bytes. A few large copies of
-# what there is, because each system call and each change between processes costs.
+# The file so many times, by one program.
+repeat() { # FILE TIMES
+    names=
+    times=$2
+    while [ "$times" -gt 0 ]; do
+        names="$names $1"
+        times=$((times - 1))
+    done
+    # shellcheck disable=SC2086  # many names
+    cat $names
+}
+
+# SEED, repeated line by line, cut to MIB, in /tmp/pattern: the host can compute the same bytes. Made of pieces of 4096
+# lines, because each system call and each change between processes costs.
 pattern() {
     lines=$1
     for _ in 1 2 3 4 5 6 7 8; do
         lines="$lines
 $lines"
     done
-    echo "$lines" >/tmp/pattern
-    size=$((${#lines} + 1))
-    while [ "$size" -lt $(($2 * 1048576)) ]; do
-        copies=
-        times=$(($2 * 1048576 / size + 1))
-        [ "$times" -le 16 ] || times=16
-        size=$((size * times))
-        while [ "$times" -gt 0 ]; do
-            copies="$copies /tmp/pattern"
-            times=$((times - 1))
-        done
-        # shellcheck disable=SC2086  # many names
-        cat $copies >/tmp/longer && mv /tmp/longer /tmp/pattern || return 1
-    done
+    echo "$lines" >/tmp/lines && repeat /tmp/lines 16 >/tmp/piece || return 1
+    repeat /tmp/piece $(($2 * 1048576 / (16 * (${#lines} + 1)) + 1)) >/tmp/pattern || return 1
     truncate -s $(($2 * 1048576)) /tmp/pattern
 }
 
@@ -90,7 +90,7 @@ cmd_write() { # SERIAL MIB SEED: prints the sha256 of what was written
     disk_or_fail "$1" || return 1
     pattern "$3" "$2" 2>&1 || return 1
     dd if=/tmp/pattern of="/dev/$disk" bs=1M oflag=direct conv=fsync 2>/tmp/dd || { cat /tmp/dd; return 1; }
-    digest /tmp/pattern
+    digest /tmp/pattern || return 1
     rm -f /tmp/pattern
 }
 
@@ -98,7 +98,7 @@ cmd_read() { # SERIAL MIB: prints the sha256 of what the disk holds
     disk_or_fail "$1" || return 1
     dd if="/dev/$disk" bs=1M count="$2" iflag=direct of=/tmp/read 2>/tmp/dd || { cat /tmp/dd; return 1; }
     [ "$(stat -c %s /tmp/read)" -eq $(($2 * 1048576)) ] || { echo "short read"; return 1; }
-    digest /tmp/read
+    digest /tmp/read || return 1
     rm -f /tmp/read
 }
 
