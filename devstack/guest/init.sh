@@ -8,16 +8,23 @@
 #
 # The prefix keeps answers apart from kernel messages, which share the line.
 
-/bin/busybox mkdir -p /proc /sys /dev /tmp /sbin /usr/bin /usr/sbin
-/bin/busybox --install -s
-mount -t proc proc /proc
+/bin/busybox mkdir -p /proc /sys /tmp
+/bin/busybox mount -t proc proc /proc
+# Debian's busybox finds its own programs without a link for each of them.
+type insmod >/dev/null 2>&1 || { /bin/busybox mkdir -p /sbin /usr/bin /usr/sbin; /bin/busybox --install -s; }
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 for module in $(cat /modules/order); do
     insmod "/modules/$module" || echo "guest: $module was not loaded"
 done
 
-# What is asked for again and again starts no program: an emulated processor takes longest to begin something new.
+# What is asked for again and again starts no program and no second shell: an emulated processor takes longest to begin
+# something new, and what it spends on looking for a disk is missing where the disk is made ready.
+
+# A short pause: nobody ever writes into this pipe.
+mkfifo /tmp/never
+exec 9<>/tmp/never
+pause() { read -r -t 0.2 _ <&9; }
 
 # The first 20 characters are all that a guest sees of a virtio disk's serial. Leaves the disk's name in $disk.
 find_disk() {
@@ -42,7 +49,7 @@ await() {
         [ $? -eq "$3" ] && { echo "$disk"; return 0; }
         [ "$tries" -le 0 ] && { echo "disk with serial $1: nothing changed in $2 s"; return 1; }
         tries=$((tries - 1))
-        sleep 0.2
+        pause
     done
 }
 
@@ -110,14 +117,16 @@ serve() {
     shift 2
     case $verb in
     ping | disks | await | gone | write | read | sh)
-        { "cmd_$verb" "$@" 2>&1; echo $? >/tmp/code; } | while IFS= read -r text; do echo "$id|$text"; done
+        "cmd_$verb" "$@" >/tmp/answer 2>&1
+        code=$?
         ;;
     *)
-        echo "$id|unknown command: $verb"
-        echo 127 >/tmp/code
+        echo "unknown command: $verb" >/tmp/answer
+        code=127
         ;;
     esac
-    echo "$id=$(cat /tmp/code)"
+    while IFS= read -r text || [ -n "$text" ]; do echo "$id|$text"; done </tmp/answer
+    echo "$id=$code"
 }
 
 # A press of the power button (virsh shutdown) powers the guest off.
