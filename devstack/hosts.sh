@@ -68,7 +68,7 @@ common_options() { # nova|cinder
 [DEFAULT]
 my_ip = ${SET[my_ip]}
 state_path = $NLITE_STATE/$1
-report_interval = 5
+report_interval = $((5 * PATIENCE))
 service_down_time = $((20 * PATIENCE))
 END
 }
