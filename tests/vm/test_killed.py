@@ -40,7 +40,7 @@ def backend(site: Site) -> Iterator[Victim]:
 
 def _victims(site: Site, units: Mapping[str, str]) -> Iterator[dict[str, Victim]]:
     site.use_flow("attachments")
-    found = {host: Victim(site, host, unit) for host, unit in units.items()}
+    found = {host: Victim(site.lab, host, unit) for host, unit in units.items()}
     _on_each(found, lambda host: found[host].allow())
     wait_for(site.all_up, SETTLE_SECONDS, "all services report to be up")
     yield found
