@@ -39,11 +39,12 @@ def state_directory() -> Path:
 
 
 class Environment:
-    """The machines of one directory; `report` gets a line about every step."""
+    """The machines of one directory; `report` gets a line about every step. So many of others run `beside` them."""
 
-    def __init__(self, state: Path, cache: Path, report: Report = print) -> None:
+    def __init__(self, state: Path, cache: Path, report: Report = print, *, beside: int = 0) -> None:
         self.state = state
         self.cache = cache
+        self.beside = beside
         self._report = report
         self._begun = time.monotonic()
         self._held: list[Machine] = []  # as long as they are, what was started here runs
@@ -106,15 +107,6 @@ class Environment:
                 machine.stop()
             raise
 
-    def renew(self, names: Iterable[str]) -> None:
-        """Replace machines by fresh ones; they end with this process until `release` is called on them."""
-        machines = [self.machine(name) for name in names]
-        with self.locked():
-            made = machines[0].image(self.cache) or image.ensure(self.cache, self.say)
-            for machine in machines:
-                machine.stop()
-            self._bring_up(machines, machines, made, sync=True)
-
     def _check_images(self, made: image.Image, running: list[Machine]) -> None:
         for machine in running:
             if machine.image(self.cache) != made:
@@ -132,7 +124,7 @@ class Environment:
             machine.prepare(made, self._identity(machine.host))
         for machine in machines:
             self._held.append(machine)
-            machine.start(made, accelerator, processors(accelerator, machine.host, len(machines)))
+            machine.start(made, accelerator, processors(accelerator, machine.host, len(machines) + self.beside))
 
     def _make_keys(self) -> None:
         """Make the keys of this environment: one to come in by, one that all its machines show."""

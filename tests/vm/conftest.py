@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from devstack.vm.hosts import VmError
+from tests.fixtures import kernel_tests
 from tests.fixtures.lab import Lab
 from tests.fixtures.site import COMPUTES, Site
 
@@ -18,13 +19,14 @@ JOURNAL = "journalctl --no-pager -o short-precise --since=-10min -n 60 -u 'nova-
 SHOWN_SECONDS = 30
 TEST_SECONDS = 600
 LAB = pytest.StashKey[Lab]()
+KERNEL = pytest.StashKey[kernel_tests.KernelTests]()
 FAILED = pytest.StashKey[bool]()
 LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The kernel tests come last, when the site is gone again: they want machines on which nothing is installed. What
-    is marked `whole` is left out unless NLITE_VM is `all`.
+    """What is marked `whole` is left out unless NLITE_VM is `all`. The kernel tests, which run beside the others, are
+    waited for at last, as long as it takes.
 
     The limit of a test here does not count its fixtures, which build an image and install a site; they have their own.
     """
@@ -32,10 +34,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("whole")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    items.sort(key=lambda item: item.path.parent.name == "vm" and item.path.name == "test_kernel.py")
+    items.sort(key=_is_kernel)
     for item in items:
         if item.path.parent.name == "vm" and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(TEST_SECONDS, func_only=True))
+            seconds = kernel_tests.LIMIT + TEST_SECONDS if _is_kernel(item) else TEST_SECONDS
+            item.add_marker(pytest.mark.timeout(seconds, func_only=True))
+
+
+def _is_kernel(item: pytest.Item) -> bool:
+    return item.path.parent.name == "vm" and item.path.name == "test_kernel.py"
 
 
 @pytest.fixture(scope="session")
@@ -51,16 +58,22 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
             terminal.ensure_newline()
             terminal.write_line(f"vm: {text}", flush=True)
 
-    machines = Lab(report)
+    machines, kernel = Lab(report), None
     try:
         machines.ready()
         note(config, f"machines ready after {time.monotonic() - begun:.0f} s")
         config.stash[LAB] = machines
+        if any(_is_kernel(item) for item in request.session.items):
+            config.stash[KERNEL] = kernel = kernel_tests.KernelTests(lambda text: note(config, text))
         yield machines
         if config.stash.get(FAILED, False):
             machines.collect(LOGS)
+            if kernel is not None:
+                kernel.collect(LOGS / "kernel")
             note(config, f"logs of the machines: {LOGS}")
     finally:
+        if kernel is not None:
+            kernel.close()
         machines.close()
         note(config, f"{time.monotonic() - begun:.0f} s in all")
 
